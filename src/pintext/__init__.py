@@ -1,0 +1,1 @@
+"""PinText: one word-embedding dictionary from engagement, carried to retrieval."""

@@ -1,0 +1,173 @@
+"""Every setting, declared once: symbol, range, default and meaning.
+
+The command line, configuration files, the model card and ``docs/config.md`` are all made from the
+declarations here (:func:`settings`), so they cannot disagree.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from pintext.errors import ConfigError
+
+__all__ = ["Config", "Setting", "TrainConfig", "settings"]
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the settings of one stage: frozen, validated when made, read from TOML or JSON.
+
+    Raises:
+        ConfigError: a value has the wrong type or is out of range; the message names the setting.
+    """
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(type(self)):
+            value = getattr(self, field.name)
+            try:
+                converted = msgspec.convert(value, field.type)
+            except msgspec.ValidationError as error:
+                raise ConfigError(f"{field.name} = {value!r}: {error}") from None
+            msgspec.structs.force_setattr(self, field.name, converted)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Make a config from plain values, refusing names that do not exist."""
+        known = cls.__struct_fields__
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(
+                f"unknown setting {', '.join(map(repr, unknown))}; "
+                f"{cls.__name__} knows {', '.join(known)}"
+            )
+        return cls(**values)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read a ``.toml`` or ``.json`` file; settings that it leaves out keep their default."""
+        path = Path(path)
+        try:
+            text = path.read_bytes()
+            if path.suffix == ".json":
+                values = msgspec.json.decode(text)
+            else:
+                values = tomllib.loads(text.decode("utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot read the configuration: {error.strerror}") from None
+        except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not a valid configuration file: {error}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: expected a table of settings, found {type(values).__name__}")
+        try:
+            return cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+class TrainConfig(Config, frozen=True):
+    """How a dictionary is learned. The symbols are those of the PinText article."""
+
+    dim: Annotated[
+        int, Meta(ge=1, le=4096, title="dim", description="length of a word's row in the dictionary")
+    ] = 128
+    margin: Annotated[
+        float,
+        Meta(gt=0, le=2, title="mu", description="how far cos(q, p+) must exceed cos(q, p-)"),
+    ] = 0.2
+    negatives: Annotated[
+        int,
+        Meta(ge=1, le=1024, title="rho", description="random background entities for each pair"),
+    ] = 64
+    max_norm: Annotated[
+        float, Meta(gt=0, le=1e6, title="gamma", description="radius of the ball that holds every row")
+    ] = 1.0
+    background: Annotated[
+        Literal["uniform", "engagement"],
+        Meta(
+            description="draw background entities uniformly over the task's distinct pins, or as "
+            "often as they were engaged with"
+        ),
+    ] = "uniform"
+    epochs: Annotated[int, Meta(ge=1, le=10_000, description="passes over the pairs")] = 10
+    learning_rate: Annotated[
+        float,
+        Meta(gt=0, le=10, title="eta", description="AdaGrad step, falling linearly to zero"),
+    ] = 0.1
+    batch_size: Annotated[
+        int,
+        Meta(
+            ge=64,
+            le=65_536,
+            multiple_of=64,
+            description="pairs whose gradients are taken from the same dictionary before it changes",
+        ),
+    ] = 1024
+    task_weights: Annotated[
+        dict[str, Annotated[float, Meta(ge=0)]],
+        Meta(description="weight of a task's loss in the sum over tasks; 1 where not given"),
+    ] = {}
+    min_count: Annotated[
+        int, Meta(ge=1, description="words seen less often in the pairs get no row")
+    ] = 5
+    max_words: Annotated[
+        int, Meta(ge=1, le=2**31 - 2, description="rows at most; the most frequent words stay")
+    ] = 1_000_000
+    max_tokens: Annotated[
+        int, Meta(ge=1, le=2**31 - 1, description="words read from the front of each text")
+    ] = 512
+    stop_words: Annotated[
+        tuple[str, ...], Meta(description="words that never get a row")
+    ] = ()
+    validation: Annotated[
+        float,
+        Meta(ge=0, le=0.5, description="share of queries held out to choose the best epoch; 0 for none"),
+    ] = 0.05
+    patience: Annotated[
+        int, Meta(ge=1, description="epochs without a better validation recall@10 before stopping")
+    ] = 3
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="the same seed gives the same bytes")] = 0
+
+
+class Setting(NamedTuple):
+    """One declared setting, for whoever has to present it."""
+
+    name: str
+    symbol: str
+    kind: Any
+    default: Any
+    limits: str
+    description: str
+
+
+def settings(config: type[Config]) -> Iterator[Setting]:
+    """Yield every setting of a stage in the order of declaration."""
+    for field in msgspec.structs.fields(config):
+        kind, meta = field.type, Meta()
+        if get_origin(kind) is Annotated:
+            kind, meta = get_args(kind)
+        default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        yield Setting(
+            name=field.name,
+            symbol=meta.title or "",
+            kind=kind,
+            default=default,
+            limits=_limits(kind, meta),
+            description=meta.description or "",
+        )
+
+
+def _limits(kind: Any, meta: Meta) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    low = f"> {meta.gt:g}" if meta.gt is not None else f">= {meta.ge:g}" if meta.ge is not None else ""
+    high = f"< {meta.lt:g}" if meta.lt is not None else f"<= {meta.le:g}" if meta.le is not None else ""
+    step = f"multiple of {meta.multiple_of:g}" if meta.multiple_of is not None else ""
+    return ", ".join(part for part in (low, high, step) if part)

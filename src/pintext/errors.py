@@ -1,0 +1,81 @@
+"""What can go wrong, as one tree.
+
+    PinTextError
+    ├── ConfigError          a setting is unknown, of the wrong type, or out of range
+    ├── DataError            an input file or row cannot be used
+    │   └── NoPairsError     nothing is left to train on
+    ├── ModelError           a model folder cannot be used
+    │   ├── ModelFormatError     foreign, damaged or from a newer version
+    │   └── ModelMismatchError   vectors of two different models were mixed
+    ├── TrainingError        training cannot start or go on
+    │   ├── DivergedError        the loss is no longer a number
+    │   └── LockedError          another training writes to the same folder
+    └── MissingExtraError    an optional package is not installed
+
+Every message says what was found, what was expected and what to do. The command line prints it
+without a traceback and exits with 1.
+"""
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "LockedError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelFormatError",
+    "ModelMismatchError",
+    "NoPairsError",
+    "PinTextError",
+    "TrainingError",
+]
+
+
+class PinTextError(Exception):
+    """Base of every error that PinText raises on purpose."""
+
+
+class ConfigError(PinTextError, ValueError):
+    """A setting is unknown, of the wrong type, or out of its range."""
+
+
+class DataError(PinTextError, ValueError):
+    """An input file, column or row cannot be used."""
+
+
+class NoPairsError(DataError):
+    """No usable positive pair is left to train on."""
+
+
+class ModelError(PinTextError):
+    """A model cannot be used."""
+
+
+class ModelFormatError(ModelError, ValueError):
+    """A model folder is foreign, damaged, hostile, or from a newer version of PinText."""
+
+
+class ModelMismatchError(ModelError, ValueError):
+    """Two artifacts that were made by different models were mixed."""
+
+
+class TrainingError(PinTextError, RuntimeError):
+    """Training cannot start or cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """The loss or the dictionary stopped being finite."""
+
+
+class LockedError(TrainingError):
+    """Another process is training into the same folder."""
+
+
+class MissingExtraError(PinTextError, ImportError):
+    """An optional package is needed; the message names the ``pip install`` command."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {package!r}, which is not installed: "
+            f"run  pip install 'pintext[{extra}]'"
+        )
