@@ -1,0 +1,1 @@
+"""Learn a dictionary from positive pairs."""

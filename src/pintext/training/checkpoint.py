@@ -1,0 +1,148 @@
+"""A training's working folder: its lock, its prepared pairs, and where it has got to."""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from pintext.arrays import F32
+from pintext.errors import LockedError, TrainingError
+
+__all__ = ["Checkpoint", "WorkingFolder"]
+
+_FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """All that training needs to go on as if it had never stopped.
+
+    There is no generator to save (see :mod:`pintext.training.randomness`), and nothing depends on the
+    number of threads, which may differ after the stop.
+    """
+
+    embeddings: F32  # (n_words, dim)
+    squares: F32  # (n_words,) AdaGrad
+    statistics: NDArray[np.float64]  # (n_tasks, 3) of the epoch at work
+    epoch: int = 0
+    step: int = 0  # steps of that epoch already done
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: F32 | None = None  # the dictionary after the best epoch, where that is not the last
+    best_epoch: int = 0  # from 1; 0 while there is none
+
+    def save(self, path: Path, fingerprint: str) -> None:
+        """Write to ``path`` so that a crash leaves the old checkpoint or the new one, never a part."""
+        tensors: dict[str, NDArray[Any]] = {
+            "embeddings": self.embeddings,
+            "squares": self.squares,
+            "statistics": self.statistics,
+        }
+        if self.best is not None:
+            tensors["best"] = self.best
+        progress = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+        }
+        metadata = {
+            "format": str(_FORMAT),
+            "fingerprint": fingerprint,
+            "progress": json.dumps(progress),
+        }
+        temporary = path.with_suffix(".new")
+        save_file(tensors, temporary, metadata)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, fingerprint: str) -> "Checkpoint":
+        """Read a checkpoint that was written by the same training.
+
+        Raises:
+            TrainingError: the file is damaged, or belongs to other pairs or settings.
+        """
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(
+                f"{path}: the checkpoint cannot be read ({error}); train again without resuming"
+            ) from None
+        if metadata.get("format") != str(_FORMAT) or metadata.get("fingerprint") != fingerprint:
+            raise TrainingError(
+                f"{path}: the checkpoint was written with other pairs or other settings; give the same "
+                "ones again, or train again without resuming"
+            )
+        return cls(
+            tensors["embeddings"],
+            tensors["squares"],
+            tensors["statistics"],
+            best=tensors.get("best"),
+            **json.loads(metadata["progress"]),
+        )
+
+
+class WorkingFolder:
+    """``MODEL.training``: exists while a training into ``MODEL`` runs or waits to be resumed.
+
+    Raises:
+        LockedError: another process is training into the same model.
+        TrainingError: the folder cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.safetensors"
+        self.corpus = path / "pairs"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / "lock").open("w")
+        except OSError as error:
+            raise TrainingError(
+                f"{path}: cannot write the working folder: {error.strerror}"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise LockedError(
+                f"{path}: another process is training into this model; wait for it or choose another "
+                "--out"
+            ) from None
+
+    def clear(self) -> None:
+        """Remove what an earlier training left, but not the lock."""
+        self.checkpoint.unlink(missing_ok=True)
+        self.checkpoint.with_suffix(".new").unlink(missing_ok=True)
+        if self.corpus.exists():
+            for file in self.corpus.iterdir():
+                file.unlink()
+            self.corpus.rmdir()
+
+    def remove(self) -> None:
+        """Remove the folder, when the model is safely written."""
+        self.clear()
+        (self.path / "lock").unlink(missing_ok=True)
+        self.path.rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.close()

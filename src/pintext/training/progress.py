@@ -1,0 +1,39 @@
+"""What training tells of itself while it runs."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Phase", "Progress"]
+
+Phase = Literal["reading", "training", "epoch", "finished"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is. Given to ``callback`` a few times a second.
+
+    Attributes:
+        phase: ``reading`` pairs, ``training``, the end of an ``epoch``, or ``finished``.
+        rows_read: rows of the input read so far.
+        epoch: epoch at work, from 1.
+        epochs: epochs at most; early stopping may end sooner.
+        pairs_done: positive pairs visited so far, over all epochs.
+        pairs_total: positive pairs to visit if all epochs run.
+        pairs_per_second: speed of training so far in this process, validation included.
+        seconds_left: estimate for all epochs.
+        loss: mean loss of a margin looked at in this epoch, by task.
+        violated: share of margins that were violated in this epoch, by task, in [0, 1].
+        recall: validation recall@10 by task; filled in at the end of an epoch, if pairs are held out.
+    """
+
+    phase: Phase
+    rows_read: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    pairs_done: int = 0
+    pairs_total: int = 0
+    pairs_per_second: float = 0.0
+    seconds_left: float = 0.0
+    loss: dict[str, float] = field(default_factory=dict)
+    violated: dict[str, float] = field(default_factory=dict)
+    recall: dict[str, float] = field(default_factory=dict)

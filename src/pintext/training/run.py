@@ -1,0 +1,243 @@
+"""The training of one dictionary over prepared pairs: epochs, early stopping, checkpoints."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from pintext.arrays import F32
+from pintext.config import TrainConfig
+from pintext.errors import DivergedError, TrainingError
+from pintext.training.checkpoint import Checkpoint
+from pintext.training.corpus import Corpus
+from pintext.training.objective import GROUP
+from pintext.training.progress import Phase, Progress
+from pintext.training.randomness import initial_rows, key
+from pintext.training.schedule import count_groups
+from pintext.training.signals import DelayedSignals
+from pintext.training.steps import LOOKED_AT, LOSS, VIOLATED, Rules, Shared, Workspace, run_steps
+from pintext.training.threads import ThreadTeam
+from pintext.training.validation import Validation
+
+__all__ = ["INITIAL_NORM", "Run"]
+
+INITIAL_NORM = 0.1
+"""Expected length of a row before training, chosen by ``benchmarks/sweep.py``."""
+
+_INITIAL_ROWS = 6  # purpose of a random stream
+_STEPS_PER_EPOCH = 64
+"""Small inputs take smaller batches, down to one group, so that an epoch has about so many steps."""
+_SECONDS_PER_CALL = 0.2  # between two looks at the clock, the callback and interrupts
+_MOST_OCCURRENCES = 1 << 28  # words of one step, 1 GiB for each of three arrays
+
+
+class Run:
+    """Trains; can be stopped between any two steps and go on from its checkpoint to the same bytes."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        config: TrainConfig,
+        threads: int,
+        callback: Callable[[Progress], None],
+    ) -> None:
+        self.corpus = corpus
+        self.config = config
+        self.callback = callback
+        self.team = ThreadTeam(threads)
+        self.validation = Validation(corpus, config.seed)
+        self.group_starts = count_groups(corpus.arrays.pair_starts)
+        groups = int(self.group_starts[-1])
+        self.groups_per_step = max(1, min(config.batch_size // GROUP, groups // _STEPS_PER_EPOCH))
+        self.steps = -(-groups // self.groups_per_step)
+        self.pairs = int(corpus.arrays.pair_starts[-1])
+        self.state = self._fresh()
+        self._started = time.monotonic()
+        self._pairs_done = 0  # in this process, for the speed
+
+    def _fresh(self) -> Checkpoint:
+        rows: F32 = np.empty((len(self.corpus.vocabulary), self.config.dim), np.float32)
+        norm = min(INITIAL_NORM, self.config.max_norm)
+        initial_rows(rows, norm, key(self.config.seed, _INITIAL_ROWS, 0, 0))
+        squares = np.zeros(rows.shape[0], np.float32)
+        return Checkpoint(rows, squares, np.zeros((len(self.corpus.tasks), 3)))
+
+    def _rules(self) -> Rules:
+        weights = [self.config.task_weights.get(task, 1.0) for task in self.corpus.tasks]
+        with np.errstate(
+            over="ignore"
+        ):  # an infinite weight is noticed as a loss that is not finite
+            task_weights = np.array(weights).astype(np.float32)
+        return Rules(
+            seed=self.config.seed,
+            margin=np.float32(self.config.margin),
+            max_norm=np.float32(self.config.max_norm),
+            learning_rate=self.config.learning_rate,
+            by_engagement=self.config.background == "engagement",
+            task_weights=task_weights,
+            groups_per_step=self.groups_per_step,
+            steps_per_epoch=self.steps,
+            total_steps=self.steps * self.config.epochs,
+        )
+
+    def _shared(self) -> Shared:
+        threads, dim = self.team.threads, self.config.dim
+        width = 2 * GROUP + self.config.negatives
+        slots = self.groups_per_step
+        rows = self.state.embeddings.shape[0]
+        squares = np.zeros((-(-rows // threads), threads), np.float32)
+        squares.ravel()[:rows] = self.state.squares
+        return Shared(
+            embeddings=self.state.embeddings,
+            squares=np.ascontiguousarray(squares.T),
+            entities=np.zeros((slots, width), np.int32),
+            gradients=np.zeros((slots * width, dim), np.float32),
+            active=np.zeros((slots, width), np.uint8),
+            tasks=np.zeros(slots, np.int32),
+            group_statistics=np.zeros((slots, 3)),
+            statistics=self.state.statistics,
+            traffic=np.zeros((threads, 16), np.int64),
+            arrivals=self.team.arrivals,
+        )
+
+    def _workspaces(self, shared: Shared) -> list[Workspace]:
+        negatives, dim = self.config.negatives, self.config.dim
+        occurrences = self.corpus.longest * shared.active.size
+        if occurrences > _MOST_OCCURRENCES:
+            raise TrainingError(
+                f"a batch could hold {occurrences:,} words, the longest text having "
+                f"{self.corpus.longest:,}; lower max_tokens or batch_size"
+            )
+        rows = shared.squares.shape[1]
+        return [
+            Workspace.allocate(rows, occurrences, negatives, dim) for _ in range(self.team.threads)
+        ]
+
+    def train(
+        self, save: Callable[[Checkpoint], None], checkpoint_seconds: float = float("inf")
+    ) -> Checkpoint:
+        """Run the epochs that are left; ``state.best`` or else ``state.embeddings`` is the result.
+
+        An interrupt or a request to terminate is obeyed between two steps, after a checkpoint.
+
+        Args:
+            save: called with the state every ``checkpoint_seconds`` and before obeying a signal.
+            checkpoint_seconds: time between two checkpoints.
+
+        Raises:
+            DivergedError: the loss is not finite any more.
+        """
+        shared, rules = self._shared(), self._rules()
+        workspaces = self._workspaces(shared)
+
+        def advance(first: int, last: int) -> None:
+            epoch, arrays = self.state.epoch, self.corpus.arrays
+            self.team.run(
+                lambda thread: run_steps(
+                    thread,
+                    self.team.threads,
+                    epoch,
+                    first,
+                    last,
+                    arrays,
+                    self.group_starts,
+                    rules,
+                    shared,
+                    workspaces[thread],
+                )
+            )
+
+        def checkpoint() -> None:
+            rows = self.state.squares.shape[0]
+            self.state.squares = np.ascontiguousarray(shared.squares.T).ravel()[:rows]
+            save(self.state)
+
+        with self.team, DelayedSignals() as signals:
+            advance(0, 0)  # compiles, or loads what was compiled before
+            self._started = saved = time.monotonic()
+            steps_per_call = 1
+            while not self._finished():
+                first, began = self.state.step, time.monotonic()
+                self.state.step = min(first + steps_per_call, self.steps)
+                advance(first, self.state.step)
+                self._check_finite()
+                now = time.monotonic()
+                pace = (self.state.step - first) / max(now - began, 1e-6)
+                steps_per_call = max(1, int(pace * _SECONDS_PER_CALL))
+                self._pairs_done += self._pairs_in(self.state.step) - self._pairs_in(first)
+                self._report("training")
+                if self.state.step == self.steps:
+                    self._end_epoch()
+                if signals.received or now - saved > checkpoint_seconds:
+                    checkpoint()
+                    saved = time.monotonic()
+                if signals.received:
+                    break
+        self._report("finished")
+        return self.state
+
+    def _finished(self) -> bool:
+        state = self.state
+        stale = state.best is not None and state.epoch - state.best_epoch >= self.config.patience
+        return stale or state.epoch == self.config.epochs
+
+    def _check_finite(self) -> None:
+        if not np.isfinite(self.state.statistics).all():
+            raise DivergedError(
+                f"the loss is not finite in epoch {self.state.epoch + 1}; lower learning_rate "
+                f"(now {self.config.learning_rate:g}), the pairs' weights or task_weights"
+            )
+
+    def _pairs_in(self, steps: int) -> int:
+        return min(steps * self.groups_per_step * GROUP, self.pairs)
+
+    def _means(self, column: int) -> dict[str, float]:
+        statistics = self.state.statistics
+        looked_at = np.maximum(statistics[:, LOOKED_AT], 1)
+        return dict(
+            zip(self.corpus.tasks, (statistics[:, column] / looked_at).tolist(), strict=True)
+        )
+
+    def _end_epoch(self) -> None:
+        """Judge the epoch, keep the dictionary if it is the best so far, and turn to the next."""
+        state = self.state
+        recall = self.validation.recall(state.embeddings, self.team)
+        entry = {
+            "epoch": state.epoch + 1,
+            "loss": self._means(LOSS),
+            "violated": self._means(VIOLATED),
+            "recall": recall,
+        }
+        earlier = [_mean(past["recall"]) for past in state.history]
+        state.history.append(entry)
+        if recall and _mean(recall) > max(earlier, default=-1.0):
+            state.best = state.embeddings.copy()
+            state.best_epoch = state.epoch + 1
+        self._report("epoch", recall)
+        state.epoch += 1
+        state.step = 0
+        state.statistics[:] = 0
+
+    def _report(self, phase: Phase, recall: dict[str, float] | None = None) -> None:
+        state, epochs = self.state, self.config.epochs
+        done = state.epoch * self.pairs + self._pairs_in(state.step)
+        pace = self._pairs_done / max(time.monotonic() - self._started, 1e-6)
+        self.callback(
+            Progress(
+                phase=phase,
+                rows_read=self.corpus.counts["rows"],
+                epoch=min(state.epoch + 1, epochs),
+                epochs=epochs,
+                pairs_done=done,
+                pairs_total=epochs * self.pairs,
+                pairs_per_second=pace,
+                seconds_left=(epochs * self.pairs - done) / pace if pace else 0.0,
+                loss=self._means(LOSS),
+                violated=self._means(VIOLATED),
+                recall=recall or {},
+            )
+        )
+
+
+def _mean(recall: dict[str, float]) -> float:
+    return sum(recall.values()) / max(len(recall), 1)

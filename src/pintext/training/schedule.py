@@ -1,0 +1,154 @@
+"""Which pairs and which background entities meet in which group of which epoch.
+
+An epoch visits the groups of all tasks in one random order, and the pairs of a task in another, so
+that each pair is used exactly once an epoch, the short last group of a task included. Everything is a
+function of (seed, epoch, position): see :mod:`pintext.training.randomness`.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from pintext.arrays import F32, I32, I64, U8, Floats
+from pintext.training.objective import GROUP
+from pintext.training.randomness import key, permuted, uniform_below
+
+__all__ = ["CorpusArrays", "GroupDraw", "count_groups", "draw_group"]
+
+_GROUP_ORDER, _PAIR_ORDER, _BACKGROUND = 1, 2, 3  # purposes of random streams
+_LONG_LIST = 1024
+"""A query with more known pins than this is searched by bisection instead of by a walk."""
+
+
+class CorpusArrays(NamedTuple):
+    """The training pairs as flat arrays, usually memory-mapped. Pairs and pins are grouped by task."""
+
+    tokens: I32  # rows of all entities' words, one entity after the other
+    starts: I64  # (n_entities + 1,) where each entity's words start
+    queries: I32  # (n_pairs,) entity of q
+    pins: I32  # (n_pairs,) entity of p+
+    weights: F32  # (n_pairs,)
+    pair_starts: I64  # (n_tasks + 1,)
+    distinct_pins: I32  # the distinct pins of each task
+    distinct_starts: I64  # (n_tasks + 1,)
+    known_starts: I64  # (n_entities + 1,) where each query's known pins start
+    known_pins: I32  # entities that are positive for the query in any task, ascending
+
+
+class GroupDraw(NamedTuple):
+    """One thread's buffers for drawing a group."""
+
+    weights: Floats  # (GROUP,)
+    table: I32  # hash table from entity to a position in the background block, -1 where empty
+    same: I32  # (negatives,) next position that holds the same entity, or -1
+
+    @classmethod
+    def allocate(cls, negatives: int, dtype: type = np.float32) -> "GroupDraw":
+        """Buffers for blocks of ``negatives`` background entities."""
+        size = 1 << (4 * negatives - 1).bit_length()
+        return cls(
+            np.zeros(GROUP, dtype), np.full(size, -1, np.int32), np.full(negatives, -1, np.int32)
+        )
+
+
+def count_groups(pair_starts: I64) -> I64:
+    """Return int64 (n_tasks + 1,): where each task's groups start in the list of all groups."""
+    sizes = np.diff(pair_starts)
+    return np.concatenate([[0], np.cumsum(-(-sizes // GROUP))]).astype(np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _slot(entity: int, table: I32, block: I32) -> Any:
+    """Where ``entity`` is, or would be, in the open-addressing hash table."""
+    mask = table.shape[0] - 1
+    slot = (entity * 0x9E3779B1 >> 8) & mask
+    while table[slot] >= 0 and block[table[slot]] != entity:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def _mask_known(
+    corpus: CorpusArrays, entities: I32, pairs: int, draw: GroupDraw, masked: U8
+) -> None:
+    """Mark the background entities that are known positives of each query (its own p+ among them)."""
+    block = entities[2 * GROUP :]
+    draw.table[:] = -1
+    for j in range(block.shape[0]):
+        slot = _slot(block[j], draw.table, block)
+        draw.same[j] = draw.table[slot]
+        draw.table[slot] = j
+    for i in range(pairs):
+        masked[i] = 0
+        query = entities[i]
+        start, stop = corpus.known_starts[query], corpus.known_starts[query + 1]
+        if stop - start <= _LONG_LIST:
+            for at in range(start, stop):
+                j = draw.table[_slot(corpus.known_pins[at], draw.table, block)]
+                while j >= 0:
+                    masked[i, j] = 1
+                    j = draw.same[j]
+        else:
+            known = corpus.known_pins[start:stop]
+            for j in range(block.shape[0]):
+                at = np.searchsorted(known, block[j])
+                if at < known.shape[0] and known[at] == block[j]:
+                    masked[i, j] = 1
+
+
+@njit(cache=True, nogil=True)
+def draw_group(
+    corpus: CorpusArrays,
+    group_starts: I64,
+    seed: int,
+    epoch: int,
+    position: int,
+    by_engagement: bool,
+    entities: I32,
+    draw: GroupDraw,
+    masked: U8,
+) -> tuple[int, int]:
+    """Fill in the group at a position of an epoch.
+
+    Args:
+        corpus: the training pairs.
+        group_starts: from :func:`count_groups`.
+        seed: seed of the run.
+        epoch: epoch, from 0.
+        position: place in the epoch's order, 0..n_groups-1.
+        by_engagement: draw background entities as often as they were engaged with, rather than
+            uniformly over the task's distinct pins.
+        entities: int32 (2 * GROUP + negatives,) result: queries, pins, background.
+        draw: this thread's buffers; ``draw.weights`` becomes the pairs' weights.
+        masked: uint8 (GROUP, negatives) result: 1 where a background entity is a known positive.
+
+    Returns:
+        the task and the number of pairs in the group.
+    """
+    tasks = corpus.pair_starts.shape[0] - 1
+    group = permuted(position, group_starts[tasks], key(seed, _GROUP_ORDER, epoch, 0))
+    task = 0
+    while group >= group_starts[task + 1]:
+        task += 1
+    first_pair, last_pair = corpus.pair_starts[task], corpus.pair_starts[task + 1]
+    count = last_pair - first_pair
+    first = (group - group_starts[task]) * GROUP
+    pairs = min(GROUP, count - first)
+    order = key(seed, _PAIR_ORDER, epoch, task)
+    for i in range(pairs):
+        pair = first_pair + permuted(first + i, count, order)
+        entities[i] = corpus.queries[pair]
+        entities[GROUP + i] = corpus.pins[pair]
+        draw.weights[i] = corpus.weights[pair]
+
+    stream = key(seed, _BACKGROUND, epoch, group)
+    first_pin, last_pin = corpus.distinct_starts[task], corpus.distinct_starts[task + 1]
+    for j in range(entities.shape[0] - 2 * GROUP):
+        if by_engagement:
+            entities[2 * GROUP + j] = corpus.pins[first_pair + uniform_below(stream, j, count)]
+        else:
+            at = first_pin + uniform_below(stream, j, last_pin - first_pin)
+            entities[2 * GROUP + j] = corpus.distinct_pins[at]
+    _mask_known(corpus, entities, pairs, draw, masked)
+    return task, pairs

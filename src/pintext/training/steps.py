@@ -1,0 +1,254 @@
+"""Deterministic training on any number of threads.
+
+A step takes the groups of one batch. While the dictionary stands still, every thread computes the
+gradients of its share of the groups; then every thread changes the rows that it **owns** (row modulo
+threads), adding up each row's gradient in the order of the groups. What is added, and in which order,
+does not depend on the number of threads or their timing, so neither do the bytes of the dictionary.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from pintext.arrays import F32, I32, I64, U8, Floats
+from pintext.training.objective import FAST, GROUP, GroupBuffers, group_gradient, sum_rows
+from pintext.training.schedule import CorpusArrays, GroupDraw, draw_group
+from pintext.training.threads import meet
+
+__all__ = ["LOOKED_AT", "LOSS", "VIOLATED", "Rules", "Shared", "Workspace", "run_steps"]
+
+LOSS, VIOLATED, LOOKED_AT = 0, 1, 2  # columns of the statistics
+
+
+class Rules(NamedTuple):
+    """The numbers that steer training."""
+
+    seed: int
+    margin: Any  # mu, of the dictionary's dtype
+    max_norm: Any  # gamma
+    learning_rate: Any
+    by_engagement: bool
+    task_weights: Floats  # (n_tasks,)
+    groups_per_step: int
+    steps_per_epoch: int
+    total_steps: int
+
+
+class Shared(NamedTuple):
+    """What all threads read and write; see :func:`run_steps` for who writes when."""
+
+    embeddings: Floats  # (n_words, dim) the dictionary
+    squares: Floats  # (threads, rows per thread) AdaGrad: row r is at [r % threads, r // threads]
+    entities: I32  # (groups_per_step, 2 * GROUP + negatives)
+    gradients: Floats  # (groups_per_step * (2 * GROUP + negatives), dim)
+    active: U8  # (groups_per_step, 2 * GROUP + negatives)
+    tasks: I32  # (groups_per_step,) task of each group, -1 past the end of the epoch
+    group_statistics: Any  # float64 (groups_per_step, 3)
+    statistics: Any  # float64 (n_tasks, 3) loss, violated margins, margins looked at
+    traffic: I64  # (threads, 16) rows gathered, rows changed
+    arrivals: I64  # the barrier
+
+
+class Workspace(NamedTuple):
+    """What one thread needs for itself."""
+
+    buffers: GroupBuffers
+    draw: GroupDraw
+    head: I32  # (rows per thread,) first occurrence of an owned row in this step, -1 for none
+    tail: I32  # (rows per thread,) last occurrence
+    rows: I32  # owned rows that occur in this step, in order of first occurrence
+    occurrence: I32  # (occurrences,) group * (2 * GROUP + negatives) + entity
+    following: I32  # (occurrences,) next occurrence of the same row, -1 at the end
+    chain: I32  # (occurrences,) occurrences of one row, in order
+    total: Floats  # (dim,) gradient of one row
+
+    @classmethod
+    def allocate(
+        cls, rows: int, occurrences: int, negatives: int, dim: int, dtype: type = np.float32
+    ) -> "Workspace":
+        """A workspace for a thread that owns ``rows`` rows and meets ``occurrences`` words a step."""
+        return cls(
+            buffers=GroupBuffers.allocate(negatives, dim, dtype),
+            draw=GroupDraw.allocate(negatives, dtype),
+            head=np.full(rows, -1, np.int32),
+            tail=np.zeros(rows, np.int32),
+            rows=np.zeros(min(rows, occurrences), np.int32),
+            occurrence=np.zeros(occurrences, np.int32),
+            following=np.zeros(occurrences, np.int32),
+            chain=np.zeros(occurrences, np.int32),
+            total=np.zeros(dim, dtype),
+        )
+
+
+@njit(cache=True, nogil=True)
+def _compute(
+    thread: int,
+    threads: int,
+    epoch: int,
+    step: int,
+    corpus: CorpusArrays,
+    group_starts: I64,
+    rules: Rules,
+    shared: Shared,
+    mine: Workspace,
+) -> None:
+    """Compute the gradients of this thread's groups; the dictionary is only read."""
+    groups = group_starts[group_starts.shape[0] - 1]
+    width = shared.entities.shape[1]
+    for slot in range(thread, rules.groups_per_step, threads):
+        position = step * rules.groups_per_step + slot
+        if position >= groups:
+            shared.tasks[slot] = -1
+            continue
+        entities = shared.entities[slot]
+        task, pairs = draw_group(
+            corpus,
+            group_starts,
+            rules.seed,
+            epoch,
+            position,
+            rules.by_engagement,
+            entities,
+            mine.draw,
+            mine.buffers.masked,
+        )
+        for i in range(pairs):
+            mine.draw.weights[i] *= rules.task_weights[task]
+        loss, violated, looked_at = group_gradient(
+            shared.embeddings,
+            corpus.tokens,
+            corpus.starts,
+            entities,
+            pairs,
+            mine.draw.weights,
+            rules.margin,
+            mine.buffers,
+            shared.gradients[slot * width : (slot + 1) * width],
+            shared.active[slot],
+        )
+        shared.tasks[slot] = task
+        shared.group_statistics[slot, LOSS] = loss
+        shared.group_statistics[slot, VIOLATED] = violated
+        shared.group_statistics[slot, LOOKED_AT] = looked_at
+        for i in range(entities.shape[0]):
+            if i < pairs or GROUP <= i < GROUP + pairs or i >= 2 * GROUP:
+                e = entities[i]
+                shared.traffic[thread, 0] += corpus.starts[e + 1] - corpus.starts[e]
+
+
+@njit(cache=True, nogil=True)
+def _collect(
+    thread: int, threads: int, corpus: CorpusArrays, shared: Shared, mine: Workspace
+) -> Any:
+    """List, for each owned row, where it occurs in this step's entities, in the groups' order."""
+    width = shared.entities.shape[1]
+    rows = occurrences = 0
+    for slot in range(shared.tasks.shape[0]):
+        if shared.tasks[slot] < 0:
+            continue
+        for i in range(width):
+            if not shared.active[slot, i]:
+                continue
+            entity = shared.entities[slot, i]
+            for at in range(corpus.starts[entity], corpus.starts[entity + 1]):
+                row = corpus.tokens[at]
+                local = row // threads
+                if row - local * threads != thread:
+                    continue
+                if mine.head[local] < 0:
+                    mine.head[local] = occurrences
+                    mine.rows[rows] = row
+                    rows += 1
+                else:
+                    mine.following[mine.tail[local]] = occurrences
+                mine.tail[local] = occurrences
+                mine.occurrence[occurrences] = slot * width + i
+                mine.following[occurrences] = -1
+                occurrences += 1
+    return rows
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _change_row(
+    row: Floats, gradient: Floats, squares: Floats, local: int, rate: Any, max_norm: Any
+) -> None:
+    """One AdaGrad step of one row, then back into the ball of radius ``max_norm``.
+
+    AdaGrad keeps one number a row, the sum of |gradient|^2 so far, so that the first step of a row has
+    length ``rate`` whatever the scale of the loss (Duchi, Hazan and Singer, 2011; the form with one
+    number a row is StarSpace's).
+    """
+    square = row.dtype.type(0)
+    for k in range(row.shape[0]):
+        square += gradient[k] * gradient[k]
+    squares[local] += square
+    if squares[local] == 0:
+        return
+    scale = rate / np.sqrt(squares[local])
+    norm = row.dtype.type(0)
+    for k in range(row.shape[0]):
+        row[k] -= scale * gradient[k]
+        norm += row[k] * row[k]
+    if norm > max_norm * max_norm:
+        shrink = max_norm / np.sqrt(norm)
+        for k in range(row.shape[0]):
+            row[k] *= shrink
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _update(
+    thread: int,
+    threads: int,
+    rate: Any,
+    corpus: CorpusArrays,
+    rules: Rules,
+    shared: Shared,
+    mine: Workspace,
+) -> None:
+    """Change the rows that this thread owns, each once, by the sum of its gradients."""
+    rows = _collect(thread, threads, corpus, shared, mine)
+    for r in range(rows):
+        row = mine.rows[r]
+        local = row // threads
+        at = mine.head[local]
+        mine.head[local] = -1
+        count = 0
+        while at >= 0:
+            mine.chain[count] = mine.occurrence[at]
+            count += 1
+            at = mine.following[at]
+        sum_rows(shared.gradients, mine.chain, 0, count, mine.total)
+        _change_row(
+            shared.embeddings[row], mine.total, shared.squares[thread], local, rate, rules.max_norm
+        )
+    shared.traffic[thread, 1] += rows
+
+
+@njit(cache=True, nogil=True)
+def run_steps(
+    thread: int,
+    threads: int,
+    epoch: int,
+    first: int,
+    last: int,
+    corpus: CorpusArrays,
+    group_starts: I64,
+    rules: Rules,
+    shared: Shared,
+    mine: Workspace,
+) -> None:
+    """Run steps ``first``..``last - 1`` of an epoch, together with the other threads of the team."""
+    for step in range(first, last):
+        _compute(thread, threads, epoch, step, corpus, group_starts, rules, shared, mine)
+        meet(shared.arrivals, thread, threads)
+        done = epoch * rules.steps_per_epoch + step
+        rate = shared.embeddings.dtype.type(rules.learning_rate * (1.0 - done / rules.total_steps))
+        _update(thread, threads, rate, corpus, rules, shared, mine)
+        if thread == 0:
+            for slot in range(rules.groups_per_step):
+                task = shared.tasks[slot]
+                if task >= 0:
+                    for column in range(3):
+                        shared.statistics[task, column] += shared.group_statistics[slot, column]
+        meet(shared.arrivals, thread, threads)

@@ -1,0 +1,139 @@
+"""``train``: pairs in, a model out."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pintext.config import TrainConfig
+from pintext.errors import ConfigError, TrainingError
+from pintext.model import PinTextModel
+from pintext.pairs import PairSource
+from pintext.training.checkpoint import Checkpoint, WorkingFolder
+from pintext.training.corpus import Corpus, corpus_fingerprint, open_corpus, prepare_corpus
+from pintext.training.progress import Progress
+from pintext.training.run import Run
+from pintext.training.threads import available_cores
+
+__all__ = ["train"]
+
+
+def train(
+    pairs: str | Path | PairSource,
+    config: TrainConfig | None = None,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    threads: int = 0,
+    checkpoint_minutes: float = 10.0,
+    callback: Callable[[Progress], None] | None = None,
+) -> PinTextModel:
+    """Learn a dictionary from positive pairs by multitask training.
+
+    The same pairs, config and seed give the same bytes for any number of threads, and whether or not
+    training was stopped and resumed in between.
+
+    Args:
+        pairs: a pair dataset, see :class:`pintext.pairs.PairSource`.
+        config: hyperparameters; the defaults where None.
+        out: folder to write the model to. While training, ``OUT.training`` beside it holds the prepared
+            pairs and the checkpoint. Without ``out`` nothing is kept but the returned model.
+        overwrite: replace a model that is already at ``out``.
+        resume: go on from the checkpoint of a training into ``out`` that was stopped; start from the
+            beginning where there is none.
+        threads: threads to use; 0 for all cores this process may run on.
+        checkpoint_minutes: minutes between two checkpoints.
+        callback: told of progress a few times a second.
+
+    Returns:
+        the model after the best epoch by validation recall@10, or after the last one where no pairs are
+        held out.
+
+    Raises:
+        DataError: the pairs cannot be read, or none is usable.
+        ConfigError: a setting does not fit the pairs, or ``resume`` is asked for without ``out``.
+        TrainingError: the output exists, is being trained by another process, cannot be written, or
+            the checkpoint belongs to another training.
+        DivergedError: the loss is not finite any more.
+    """
+    config = config or TrainConfig()
+    if resume and out is None:
+        raise ConfigError("resume needs out, the folder that the stopped training wrote to")
+    if threads < 0:
+        raise ConfigError(f"threads = {threads}: expected 0 for all cores, or a positive number")
+    threads = threads or available_cores()
+    report = callback or (lambda _: None)
+    source = pairs if isinstance(pairs, PairSource) else PairSource(pairs)
+    with ExitStack() as stack:
+        if out is None:
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pintext-")))
+        else:
+            out = Path(out)
+            if out.exists() and not overwrite:
+                raise TrainingError(f"{out}: already exists; choose another folder or overwrite it")
+            path = out.with_name(out.name + ".training")
+        work = stack.enter_context(WorkingFolder(path))
+        fingerprint = _fingerprint(source, config)
+        if not resume:
+            work.clear()
+        resumed = _resumed(work, fingerprint)
+        corpus = _corpus(work, source, config, report)
+        run = Run(corpus, config, threads, report)
+        if resumed:
+            run.state = resumed
+        save = work.checkpoint
+        result = run.train(lambda state: state.save(save, fingerprint), 60 * checkpoint_minutes)
+        model = PinTextModel(
+            corpus.vocabulary,
+            result.embeddings if result.best is None else result.best,
+            config=config,
+            card=_card(corpus, result),
+        )
+        if out is not None:
+            model.save_pretrained(out, overwrite=overwrite)
+            work.remove()
+    return model
+
+
+def _fingerprint(source: PairSource, config: TrainConfig) -> str:
+    """What a checkpoint depends on: the pairs as they are read, and every setting."""
+    text = json.dumps([corpus_fingerprint(source, config), config.to_dict()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _resumed(work: WorkingFolder, fingerprint: str) -> Checkpoint | None:
+    if not work.checkpoint.exists():
+        return None
+    return Checkpoint.load(work.checkpoint, fingerprint)
+
+
+def _corpus(
+    work: WorkingFolder,
+    source: PairSource,
+    config: TrainConfig,
+    report: Callable[[Progress], None],
+) -> Corpus:
+    """The pairs that a stopped training had prepared, if they are the same, or else new ones."""
+    if (work.corpus / "corpus.json").exists():
+        corpus = open_corpus(work.corpus)
+        if corpus.fingerprint == corpus_fingerprint(source, config):
+            return corpus
+    work.corpus.mkdir(exist_ok=True)
+    return prepare_corpus(
+        source, config, work.corpus, lambda rows: report(Progress("reading", rows_read=rows))
+    )
+
+
+def _card(corpus: Corpus, result: Checkpoint) -> dict[str, Any]:
+    """The figures of a training that belong to its model; nothing that differs between two runs."""
+    return {
+        **corpus.counts,
+        "words": len(corpus.vocabulary),
+        "epochs": result.epoch,
+        "best_epoch": result.best_epoch or result.epoch,
+        "history": result.history,
+    }
