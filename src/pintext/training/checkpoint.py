@@ -25,8 +25,8 @@ _FORMAT = 1
 class Checkpoint:
     """All that training needs to go on as if it had never stopped.
 
-    There is no generator to save (see :mod:`pintext.training.randomness`), and nothing depends on the
-    number of threads, which may differ after the stop.
+    There is no generator to save (see :mod:`pintext.training.randomness`), and nothing depends on
+    the number of threads, which may differ after the stop.
     """
 
     embeddings: F32  # (n_words, dim)
@@ -39,7 +39,7 @@ class Checkpoint:
     best_epoch: int = 0  # from 1; 0 while there is none
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write to ``path`` so that a crash leaves the old checkpoint or the new one, never a part."""
+        """Write to ``path``; a crash leaves the old checkpoint or the new one, never a part."""
         tensors: dict[str, NDArray[Any]] = {
             "embeddings": self.embeddings,
             "squares": self.squares,
@@ -81,8 +81,8 @@ class Checkpoint:
             ) from None
         if metadata.get("format") != str(_FORMAT) or metadata.get("fingerprint") != fingerprint:
             raise TrainingError(
-                f"{path}: the checkpoint was written with other pairs or other settings; give the same "
-                "ones again, or train again without resuming"
+                f"{path}: the checkpoint was written with other pairs or other settings; give "
+                "the same ones again, or train again without resuming"
             )
         return cls(
             tensors["embeddings"],
@@ -117,8 +117,8 @@ class WorkingFolder:
         except OSError:
             self._lock.close()
             raise LockedError(
-                f"{path}: another process is training into this model; wait for it or choose another "
-                "--out"
+                f"{path}: another process is training into this model; wait for it or choose "
+                "another --out"
             ) from None
 
     def clear(self) -> None:

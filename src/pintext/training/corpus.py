@@ -1,10 +1,10 @@
 """Turn positive pairs of text into memory-mapped arrays of tokens, reading the text once.
 
-Reading adds every text to the vocabulary and to the table of distinct entities, under provisional word
-numbers. Once all counts are known the vocabulary is settled, the entities are rewritten in its rows
-(words sorted, since their order does not matter to a mean; entities that have become equal merged), and
-the pairs follow. Memory holds the words and a hash table of entities; all else is in files, so that
-pairs may be many times larger than memory.
+Reading adds every text to the vocabulary and to the table of distinct entities, under provisional
+word numbers. Once all counts are known the vocabulary is settled, the entities are rewritten in its
+rows (words sorted, since their order does not matter to a mean; entities that have become equal
+merged), and the pairs follow. Memory holds the words and a hash table of entities; all else is in
+files, so that pairs may be many times larger than memory.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numba import njit
 from safetensors.numpy import load_file, save_file
 
 from pintext.arrays import I32, I64, U8
+from pintext.compiled import compiled
 from pintext.config import TrainConfig
 from pintext.errors import ConfigError, NoPairsError
 from pintext.pairs import PairSource
@@ -115,7 +115,7 @@ class _Reader:
         splits.append(np.where(held, _VALIDATION, _TRAIN).astype(np.uint8))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rewrite(tokens: I32, starts: I64, first: int, last: int, row_of: I32, rows: I32) -> I64:
     """Known rows of entities ``first``..``last - 1``, sorted within each; returns their offsets."""
     offsets = np.zeros(last - first + 1, np.int64)
@@ -133,7 +133,7 @@ def _rewrite(tokens: I32, starts: I64, first: int, last: int, row_of: I32, rows:
 
 
 def _settle_entities(raw: EntityTable, row_of: I32, folder: Path) -> tuple[EntityTable, I32]:
-    """Rewrite entities in the vocabulary's rows; also returns old id -> new id, -1 if no word is left."""
+    """Rewrite entities in the vocabulary's rows; also give old -> new id, -1 for no word left."""
     settled = EntityTable(folder, "entity")
     new_id = np.empty(len(raw), np.int32)
     for first in range(0, len(raw), _CHUNK):
@@ -145,7 +145,7 @@ def _settle_entities(raw: EntityTable, row_of: I32, folder: Path) -> tuple[Entit
     return settled, new_id
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hold_out(tokens: I32, starts: I64, share: float, stream: Any) -> U8:
     """Mark a share of the entities by a hash of their rows, so that equal texts fall together."""
     chosen = np.zeros(starts.shape[0] - 1, np.uint8)
@@ -158,9 +158,9 @@ def _hold_out(tokens: I32, starts: I64, share: float, stream: Any) -> U8:
     return chosen
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _known_pins(queries: I32, pins: I32, starts: I64, known: I32) -> None:
-    """Counting sort of the pairs by query, then each query's pins ascending; ``starts`` is filled in."""
+    """Counting sort of the pairs by query, each query's pins ascending; fills in ``starts``."""
     for i in range(queries.shape[0]):
         starts[queries[i] + 1] += 1
     for e in range(1, starts.shape[0]):
@@ -273,10 +273,10 @@ def prepare_corpus(
 
     Args:
         source: the pairs.
-        config: ``min_count``, ``max_words``, ``max_tokens``, ``stop_words``, ``validation`` and ``seed``
-            are used.
-        folder: where the arrays go; needs room for about 8 bytes a pair and 4 bytes a distinct word of
-            a distinct text.
+        config: ``min_count``, ``max_words``, ``max_tokens``, ``stop_words``, ``validation`` and
+            ``seed`` are used.
+        folder: where the arrays go; needs room for about 8 bytes a pair and 4 bytes a distinct word
+            of a distinct text.
         rows_read: called after each batch with the number of rows read so far.
 
     Raises:
@@ -312,9 +312,9 @@ def prepare_corpus(
     report = source.report
     if not any(task["pairs"] for task in counts):
         raise NoPairsError(
-            f"{source.path}: no pair is left to train on: of {report.rows:,} rows {report.used:,} were "
-            f"usable and {len(vocabulary):,} words are seen at least min_count = {config.min_count} "
-            "times; lower min_count or give more pairs"
+            f"{source.path}: no pair is left to train on: of {report.rows:,} rows "
+            f"{report.used:,} were usable and {len(vocabulary):,} words are seen at least "
+            f"min_count = {config.min_count} times; lower min_count or give more pairs"
         )
     _write_known(folder, count)
     save_file(vocabulary.arrays(), folder / "vocabulary.safetensors")

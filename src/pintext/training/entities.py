@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from pintext.arrays import I32, I64
+from pintext.compiled import compiled
 
 __all__ = ["EntityTable", "GrowableArray", "map_array"]
 
@@ -23,7 +23,7 @@ def map_array(path: Path, dtype: type[Scalar]) -> NDArray[Scalar]:
 
 
 class GrowableArray(Generic[Scalar]):
-    """A one-dimensional array in a file that grows at its end; pages live on disk, not in memory."""
+    """A one-dimensional array in a file that grows at its end; its pages may leave memory."""
 
     def __init__(self, path: Path, dtype: type[Scalar]) -> None:
         self.path = path
@@ -59,7 +59,7 @@ class GrowableArray(Generic[Scalar]):
             file.truncate(self.size * np.dtype(self.dtype).itemsize)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hash(tokens: I32, start: int, stop: int) -> Any:
     """FNV-1a over the tokens, with a last scramble so that the low bits depend on all of them."""
     h = np.uint64(0xCBF29CE484222325)
@@ -69,7 +69,7 @@ def _hash(tokens: I32, start: int, stop: int) -> Any:
     return h ^ (h >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rehash(slots: I32, hashes: Any, count: int) -> None:
     mask = np.uint64(slots.shape[0] - 1)
     for entity in range(count):
@@ -79,7 +79,7 @@ def _rehash(slots: I32, hashes: Any, count: int) -> None:
         slots[slot] = entity
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _same(tokens: I32, start: int, other: I32, first: int, last: int) -> bool:
     for i in range(last - first):  # noqa: SIM110  plain loops are what the compiler knows
         if tokens[start + i] != other[first + i]:
@@ -87,11 +87,11 @@ def _same(tokens: I32, start: int, other: I32, first: int, last: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add(
     rows: I32, offsets: I64, count: int, tokens: I32, starts: I64, hashes: Any, slots: I32, ids: I32
 ) -> Any:
-    """Give each text the id of its entity, adding entities that are new; return how many there are."""
+    """Give each text its entity's id, adding entities that are new; return how many there are."""
     mask = np.uint64(slots.shape[0] - 1)
     for text in range(offsets.shape[0] - 1):
         first, last = offsets[text], offsets[text + 1]
@@ -126,8 +126,8 @@ class EntityTable:
     """Gives texts with the same tokens the same id, in order of first appearance.
 
     Tokens, starts and hashes grow in files ``NAME-tokens.i32``, ``NAME-starts.i64`` and
-    ``NAME-hashes.u64``; only four bytes a slot of the hash table are held in memory. Two texts are one
-    entity only if all their tokens are equal, not merely their hashes.
+    ``NAME-hashes.u64``; only four bytes a slot of the hash table are held in memory. Two texts are
+    one entity only if all their tokens are equal, not merely their hashes.
     """
 
     def __init__(self, folder: Path, name: str) -> None:

@@ -5,24 +5,21 @@ For a pair <q, p+> and background entities p- the loss is
     sum over p- of max(0, mu - cos(q, p+) + cos(q, p-))                    (PinText, KDD 2019)
 
 An entity is the sum of its words' rows (cosine does not see the difference from the mean). A group
-holds up to :data:`GROUP` pairs of one task that share one block of background entities, so that each
-entity is gathered once and every cosine is a dot product of unit vectors already in cache.
+holds up to :data:`GROUP` pairs of one task that share one block of background entities, so that
+each entity is gathered once and every cosine is a dot product of unit vectors already in cache.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from pintext.arrays import I32, I64, U8, Floats
+from pintext.compiled import compiled_fast
 
-__all__ = ["FAST", "GROUP", "GroupBuffers", "group_gradient", "sum_rows"]
+__all__ = ["GROUP", "GroupBuffers", "group_gradient", "sum_rows"]
 
 GROUP = 64
 """Pairs that share one block of background entities."""
-
-FAST = {"contract", "reassoc", "arcp", "nsz"}
-"""Floating-point freedoms that let loops use SIMD; NaN and infinity keep their meaning."""
 
 
 class GroupBuffers(NamedTuple):
@@ -57,7 +54,7 @@ class GroupBuffers(NamedTuple):
         )
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def sum_rows(table: Floats, rows: I32, start: int, stop: int, total: Floats) -> None:
     """Write the sum of the table's rows ``rows[start:stop]`` to ``total``.
 
@@ -78,7 +75,7 @@ def sum_rows(table: Floats, rows: I32, start: int, stop: int, total: Floats) -> 
         i += 1
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def _project(embeddings: Floats, tokens: I32, start: int, stop: int, unit: Floats) -> Any:
     """Write an entity's unit vector and return its length; an entity of length 0 stays 0."""
     sum_rows(embeddings, tokens, start, stop, unit)
@@ -93,7 +90,7 @@ def _project(embeddings: Floats, tokens: I32, start: int, stop: int, unit: Float
     return length
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def _background_cosines(units: Floats, pairs: int, negatives: int, cosines: Floats) -> None:
     """Write cos(q, p-) of every query and background entity, in register tiles of 2 x 4."""
     zero = units.dtype.type(0)
@@ -122,7 +119,7 @@ def _background_cosines(units: Floats, pairs: int, negatives: int, cosines: Floa
             )
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def _through_normalisation(gradient: Floats, unit: Floats, length: Any) -> None:
     """Turn d loss / d unit into d loss / d sum:  (g - (g . u^) u^) / |u|."""
     along = gradient.dtype.type(0)
@@ -133,7 +130,7 @@ def _through_normalisation(gradient: Floats, unit: Floats, length: Any) -> None:
         gradient[k] = (gradient[k] - along * unit[k]) * scale
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def _pair_gradient(
     i: int, weight: Any, margin: Any, buffers: GroupBuffers, gradients: Floats, active: U8
 ) -> tuple[float, int, int]:
@@ -172,7 +169,7 @@ def _pair_gradient(
     return weight * loss, violated, looked_at
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def group_gradient(
     embeddings: Floats,
     tokens: I32,

@@ -23,7 +23,8 @@ class Progress:
         seconds_left: estimate for all epochs.
         loss: mean loss of a margin looked at in this epoch, by task.
         violated: share of margins that were violated in this epoch, by task, in [0, 1].
-        recall: validation recall@10 by task; filled in at the end of an epoch, if pairs are held out.
+        recall: validation recall@10 by task; filled in at the end of an epoch, if pairs are held
+            out.
     """
 
     phase: Phase

@@ -7,9 +7,9 @@ checkpoint holds no generator, and resuming replays nothing.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from pintext.arrays import F32
+from pintext.compiled import compiled
 
 __all__ = ["initial_rows", "key", "permuted", "uniform_below"]
 
@@ -17,7 +17,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ROUNDS = 4
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def mixed(value: Any) -> Any:
     """Scramble 64 bits (the finalizer of SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
     x = np.uint64(value) + _GOLDEN
@@ -26,28 +26,28 @@ def mixed(value: Any) -> Any:
     return x ^ (x >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
-def key(seed: int, purpose: int, a: int, b: int) -> Any:
+@compiled
+def key(seed: Any, purpose: int, a: Any, b: int) -> Any:
     """A 64-bit key for one stream of draws, named by its purpose and two more numbers."""
     return mixed(mixed(mixed(np.uint64(seed)) ^ np.uint64(purpose)) ^ mixed(np.uint64(a))) ^ mixed(
         ~np.uint64(b)
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def uniform_below(stream: Any, draw: int, count: int) -> Any:
     """The ``draw``-th number of a stream, uniform on [0, count), for count < 2**32."""
     high = mixed(np.uint64(stream) + np.uint64(draw) * _GOLDEN) >> np.uint64(32)
     return np.int64((high * np.uint64(count)) >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def permuted(index: int, count: int, stream: Any) -> Any:
     """Where a random permutation of ``range(count)`` sends ``index``, using no memory.
 
-    A balanced Feistel network over the next even number of bits, walked until the image falls inside
-    the range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002): a bijection, so each
-    index is visited exactly once.
+    A balanced Feistel network over the next even number of bits, walked until the image falls
+    inside the range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002): a
+    bijection, so each index is visited exactly once.
     """
     half = 1
     while (1 << (2 * half)) < count:
@@ -66,9 +66,9 @@ def permuted(index: int, count: int, stream: Any) -> Any:
             return np.int64(x)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def initial_rows(rows: F32, norm: float, stream: Any) -> None:
-    """Fill rows with numbers uniform on [-a, a], a such that a row's expected length is ``norm``."""
+    """Fill rows with numbers uniform on [-a, a] such that a row's length is about ``norm``."""
     bound = norm * np.sqrt(3.0 / rows.shape[1])
     for i in range(rows.shape[0]):
         for k in range(rows.shape[1]):

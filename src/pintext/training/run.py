@@ -26,13 +26,13 @@ INITIAL_NORM = 0.1
 
 _INITIAL_ROWS = 6  # purpose of a random stream
 _STEPS_PER_EPOCH = 64
-"""Small inputs take smaller batches, down to one group, so that an epoch has about so many steps."""
+"""Small inputs take smaller batches, down to one group, so that an epoch has so many steps."""
 _SECONDS_PER_CALL = 0.2  # between two looks at the clock, the callback and interrupts
 _MOST_OCCURRENCES = 1 << 28  # words of one step, 1 GiB for each of three arrays
 
 
 class Run:
-    """Trains; can be stopped between any two steps and go on from its checkpoint to the same bytes."""
+    """Trains; can be stopped between two steps and go on from its checkpoint to the same bytes."""
 
     def __init__(
         self,

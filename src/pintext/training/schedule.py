@@ -1,16 +1,16 @@
 """Which pairs and which background entities meet in which group of which epoch.
 
 An epoch visits the groups of all tasks in one random order, and the pairs of a task in another, so
-that each pair is used exactly once an epoch, the short last group of a task included. Everything is a
-function of (seed, epoch, position): see :mod:`pintext.training.randomness`.
+that each pair is used exactly once an epoch, the short last group of a task included. Everything is
+a function of (seed, epoch, position): see :mod:`pintext.training.randomness`.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from pintext.arrays import F32, I32, I64, U8, Floats
+from pintext.compiled import compiled
 from pintext.training.objective import GROUP
 from pintext.training.randomness import key, permuted, uniform_below
 
@@ -22,7 +22,7 @@ _LONG_LIST = 1024
 
 
 class CorpusArrays(NamedTuple):
-    """The training pairs as flat arrays, usually memory-mapped. Pairs and pins are grouped by task."""
+    """The training pairs as flat arrays, usually memory-mapped; grouped by task."""
 
     tokens: I32  # rows of all entities' words, one entity after the other
     starts: I64  # (n_entities + 1,) where each entity's words start
@@ -58,7 +58,7 @@ def count_groups(pair_starts: I64) -> I64:
     return np.concatenate([[0], np.cumsum(-(-sizes // GROUP))]).astype(np.int64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _slot(entity: int, table: I32, block: I32) -> Any:
     """Where ``entity`` is, or would be, in the open-addressing hash table."""
     mask = table.shape[0] - 1
@@ -68,11 +68,11 @@ def _slot(entity: int, table: I32, block: I32) -> Any:
     return slot
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mask_known(
     corpus: CorpusArrays, entities: I32, pairs: int, draw: GroupDraw, masked: U8
 ) -> None:
-    """Mark the background entities that are known positives of each query (its own p+ among them)."""
+    """Mark the background entities that are known positives of each query, its p+ among them."""
     block = entities[2 * GROUP :]
     draw.table[:] = -1
     for j in range(block.shape[0]):
@@ -97,7 +97,7 @@ def _mask_known(
                     masked[i, j] = 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_group(
     corpus: CorpusArrays,
     group_starts: I64,

@@ -1,18 +1,19 @@
 """Deterministic training on any number of threads.
 
 A step takes the groups of one batch. While the dictionary stands still, every thread computes the
-gradients of its share of the groups; then every thread changes the rows that it **owns** (row modulo
-threads), adding up each row's gradient in the order of the groups. What is added, and in which order,
-does not depend on the number of threads or their timing, so neither do the bytes of the dictionary.
+gradients of its share of the groups; then every thread changes the rows that it **owns** (row
+modulo threads), adding up each row's gradient in the order of the groups. What is added, and in
+which order, does not depend on the number of threads or their timing, so neither do the bytes of
+the dictionary.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from pintext.arrays import F32, I32, I64, U8, Floats
-from pintext.training.objective import FAST, GROUP, GroupBuffers, group_gradient, sum_rows
+from pintext.arrays import I32, I64, U8, Floats
+from pintext.compiled import compiled, compiled_fast
+from pintext.training.objective import GROUP, GroupBuffers, group_gradient, sum_rows
 from pintext.training.schedule import CorpusArrays, GroupDraw, draw_group
 from pintext.training.threads import meet
 
@@ -67,7 +68,7 @@ class Workspace(NamedTuple):
     def allocate(
         cls, rows: int, occurrences: int, negatives: int, dim: int, dtype: type = np.float32
     ) -> "Workspace":
-        """A workspace for a thread that owns ``rows`` rows and meets ``occurrences`` words a step."""
+        """A workspace for a thread that owns ``rows`` rows and meets ``occurrences`` words."""
         return cls(
             buffers=GroupBuffers.allocate(negatives, dim, dtype),
             draw=GroupDraw.allocate(negatives, dtype),
@@ -81,7 +82,7 @@ class Workspace(NamedTuple):
         )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _compute(
     thread: int,
     threads: int,
@@ -137,7 +138,7 @@ def _compute(
                 shared.traffic[thread, 0] += corpus.starts[e + 1] - corpus.starts[e]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _collect(
     thread: int, threads: int, corpus: CorpusArrays, shared: Shared, mine: Workspace
 ) -> Any:
@@ -169,15 +170,15 @@ def _collect(
     return rows
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def _change_row(
     row: Floats, gradient: Floats, squares: Floats, local: int, rate: Any, max_norm: Any
 ) -> None:
     """One AdaGrad step of one row, then back into the ball of radius ``max_norm``.
 
-    AdaGrad keeps one number a row, the sum of |gradient|^2 so far, so that the first step of a row has
-    length ``rate`` whatever the scale of the loss (Duchi, Hazan and Singer, 2011; the form with one
-    number a row is StarSpace's).
+    AdaGrad keeps one number a row, the sum of |gradient|^2 so far, so that the first step of a row
+    has length ``rate`` whatever the scale of the loss (Duchi, Hazan and Singer, 2011; the form with
+    one number a row is StarSpace's).
     """
     square = row.dtype.type(0)
     for k in range(row.shape[0]):
@@ -196,7 +197,7 @@ def _change_row(
             row[k] *= shrink
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def _update(
     thread: int,
     threads: int,
@@ -225,7 +226,7 @@ def _update(
     shared.traffic[thread, 1] += rows
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run_steps(
     thread: int,
     threads: int,
@@ -238,7 +239,7 @@ def run_steps(
     shared: Shared,
     mine: Workspace,
 ) -> None:
-    """Run steps ``first``..``last - 1`` of an epoch, together with the other threads of the team."""
+    """Run steps ``first``..``last - 1`` of an epoch, together with the rest of the team."""
     for step in range(first, last):
         _compute(thread, threads, epoch, step, corpus, group_starts, rules, shared, mine)
         meet(shared.arrivals, thread, threads)

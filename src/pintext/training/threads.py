@@ -1,8 +1,8 @@
 """Run one compiled kernel on several Python threads that meet at a barrier.
 
 Numba's own parallel loops share one process-wide pool that must not be entered twice at a time and
-does not survive a fork. Plain Python threads that call kernels without the GIL have neither problem;
-all they lack is a barrier cheap enough to be met a thousand times a second, which is here.
+does not survive a fork. Plain Python threads that call kernels without the GIL have neither
+problem; all they lack is a barrier cheap enough to be met a thousand times a second, which is here.
 """
 
 import os
@@ -13,10 +13,11 @@ from typing import Any, Self
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from pintext.arrays import I64
+from pintext.compiled import compiled
 
 __all__ = ["ThreadTeam", "available_cores", "meet"]
 
@@ -28,7 +29,7 @@ CELLS_PER_THREAD = (
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _load_acquire(typing: Any, array: Any, index: Any) -> Any:  # noqa: ARG001
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -38,7 +39,7 @@ def _load_acquire(typing: Any, array: Any, index: Any) -> Any:  # noqa: ARG001
     return types.int64(types.Array(types.int64, 1, "C"), types.int64), generate
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _store_release(typing: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: ARG001
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -50,7 +51,7 @@ def _store_release(typing: Any, array: Any, index: Any, value: Any) -> Any:  # n
     return signature, generate
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def meet(arrivals: I64, thread: int, threads: int) -> None:
     """Wait until every thread of the team has called this as often as the caller.
 
@@ -88,8 +89,8 @@ class ThreadTeam:
     def run(self, kernel: Callable[[int], None]) -> None:
         """Call ``kernel(thread)`` on every thread at once and return when all have returned.
 
-        An interrupt that arrives meanwhile is raised only then, so that no kernel is left waiting at
-        the barrier for a thread that is gone.
+        An interrupt that arrives meanwhile is raised only then, so that no kernel is left waiting
+        at the barrier for a thread that is gone.
         """
         others = (
             [self._pool.submit(kernel, t) for t in range(1, self.threads)] if self._pool else []

@@ -34,24 +34,25 @@ def train(
 ) -> PinTextModel:
     """Learn a dictionary from positive pairs by multitask training.
 
-    The same pairs, config and seed give the same bytes for any number of threads, and whether or not
-    training was stopped and resumed in between.
+    The same pairs, config and seed give the same bytes for any number of threads, and whether or
+    not training was stopped and resumed in between.
 
     Args:
         pairs: a pair dataset, see :class:`pintext.pairs.PairSource`.
         config: hyperparameters; the defaults where None.
-        out: folder to write the model to. While training, ``OUT.training`` beside it holds the prepared
-            pairs and the checkpoint. Without ``out`` nothing is kept but the returned model.
+        out: folder to write the model to. While training, ``OUT.training`` beside it holds the
+            prepared pairs and the checkpoint. Without ``out`` nothing is kept but the returned
+            model.
         overwrite: replace a model that is already at ``out``.
-        resume: go on from the checkpoint of a training into ``out`` that was stopped; start from the
-            beginning where there is none.
+        resume: go on from the checkpoint of a training into ``out`` that was stopped; start from
+            the beginning where there is none.
         threads: threads to use; 0 for all cores this process may run on.
         checkpoint_minutes: minutes between two checkpoints.
         callback: told of progress a few times a second.
 
     Returns:
-        the model after the best epoch by validation recall@10, or after the last one where no pairs are
-        held out.
+        the model after the best epoch by validation recall@10, or after the last one where no pairs
+        are held out.
 
     Raises:
         DataError: the pairs cannot be read, or none is usable.

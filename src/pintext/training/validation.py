@@ -7,11 +7,11 @@ number of threads or on the library that happens to be installed.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from pintext.arrays import F32, I32
+from pintext.compiled import compiled, compiled_fast
 from pintext.training.corpus import Corpus
-from pintext.training.objective import FAST, sum_rows
+from pintext.training.objective import sum_rows
 from pintext.training.randomness import key, permuted
 from pintext.training.threads import ThreadTeam
 
@@ -32,7 +32,7 @@ class _Task(NamedTuple):
     answer_of: I32  # (pairs,) position in candidates
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def _unit_vectors(embeddings: F32, tokens: I32, starts: Any, entities: I32, units: F32) -> None:
     for i in range(entities.shape[0]):
         sum_rows(embeddings, tokens, starts[entities[i]], starts[entities[i] + 1], units[i])
@@ -45,7 +45,7 @@ def _unit_vectors(embeddings: F32, tokens: I32, starts: Any, entities: I32, unit
                 units[i, k] *= scale
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled_fast
 def _dot(a: F32, b: F32) -> Any:
     total = np.float32(0)
     for k in range(a.shape[0]):
@@ -53,14 +53,14 @@ def _dot(a: F32, b: F32) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _found(
     thread: int, threads: int, queries: F32, pins: F32, query_of: I32, answer_of: I32, found: Any
 ) -> None:
     """Write, for each pair, the chance that its answer is among the first ``RECALL_AT`` candidates.
 
-    Candidates as similar as the answer are taken to come in random order, so a dictionary that makes
-    everything equal gains nothing by it. Pairs come grouped by query.
+    Candidates as similar as the answer are taken to come in random order, so a dictionary that
+    makes everything equal gains nothing by it. Pairs come grouped by query.
     """
     cosines = np.empty(pins.shape[0], np.float32)
     last = -1
@@ -95,8 +95,10 @@ class Validation:
         return bool(self._tasks)
 
     def recall(self, embeddings: F32, team: ThreadTeam) -> dict[str, float]:
-        """Recall@10 of each task that has held-out pairs: the mean over its queries of the share of a
-        query's pins that are among the ten candidates most similar to it, in [0, 1].
+        """Return the recall@10 of each task that has held-out pairs, in [0, 1].
+
+        It is the mean over a task's queries of the share of a query's pins that are among the ten
+        candidates most similar to it.
         """
         arrays, dim = self._corpus.arrays, embeddings.shape[1]
         result = {}
