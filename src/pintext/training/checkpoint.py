@@ -1,8 +1,12 @@
 """A training's working folder: its lock, its prepared pairs, and where it has got to."""
 
 import fcntl
+import hashlib
 import json
 import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -11,14 +15,23 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from pintext.arrays import F32
 from pintext.errors import LockedError, TrainingError
+from pintext.files import reason
+from pintext.tensors import write_tensors
 
 __all__ = ["Checkpoint", "WorkingFolder"]
 
 _FORMAT = 1
+
+
+def _digest(progress: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(progress.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
 
 
 @dataclass
@@ -39,7 +52,11 @@ class Checkpoint:
     best_epoch: int = 0  # from 1; 0 while there is none
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write to ``path``; a crash leaves the old checkpoint or the new one, never a part."""
+        """Write to ``path``; a crash leaves the old checkpoint or the new one, never a part.
+
+        Raises:
+            TrainingError: the disk refuses; the old checkpoint is still there.
+        """
         tensors: dict[str, NDArray[Any]] = {
             "embeddings": self.embeddings,
             "squares": self.squares,
@@ -47,22 +64,32 @@ class Checkpoint:
         }
         if self.best is not None:
             tensors["best"] = self.best
-        progress = {
-            "epoch": self.epoch,
-            "step": self.step,
-            "history": self.history,
-            "best_epoch": self.best_epoch,
-        }
+        progress = json.dumps(
+            {
+                "epoch": self.epoch,
+                "step": self.step,
+                "history": self.history,
+                "best_epoch": self.best_epoch,
+            }
+        )
         metadata = {
             "format": str(_FORMAT),
             "fingerprint": fingerprint,
-            "progress": json.dumps(progress),
+            "progress": progress,
+            "sha256": _digest(progress, tensors),
         }
         temporary = path.with_suffix(".new")
-        save_file(tensors, temporary, metadata)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            write_tensors(temporary, tensors, metadata)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise TrainingError(
+                f"{path}: cannot write the checkpoint: {reason(error)}; make room, then resume"
+            ) from None
 
     @classmethod
     def load(cls, path: Path, fingerprint: str) -> "Checkpoint":
@@ -75,21 +102,25 @@ class Checkpoint:
             with safe_open(path, "numpy") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise TrainingError(
-                f"{path}: the checkpoint cannot be read ({error}); train again without resuming"
+                f"{path}: the checkpoint cannot be read ({reason(error)}); train again without "
+                "resuming"
             ) from None
         if metadata.get("format") != str(_FORMAT) or metadata.get("fingerprint") != fingerprint:
             raise TrainingError(
                 f"{path}: the checkpoint was written with other pairs or other settings; give "
                 "the same ones again, or train again without resuming"
             )
+        progress = metadata.get("progress", "")
+        if metadata.get("sha256") != _digest(progress, tensors):
+            raise TrainingError(f"{path}: the checkpoint is damaged; train again without resuming")
         return cls(
             tensors["embeddings"],
             tensors["squares"],
             tensors["statistics"],
             best=tensors.get("best"),
-            **json.loads(metadata["progress"]),
+            **json.loads(progress),
         )
 
 
@@ -110,31 +141,46 @@ class WorkingFolder:
             self._lock = (path / "lock").open("w")
         except OSError as error:
             raise TrainingError(
-                f"{path}: cannot write the working folder: {error.strerror}"
+                f"{path}: cannot write the working folder: {reason(error)}"
             ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            removed = os.fstat(self._lock.fileno()).st_nlink == 0  # by a training that just ended
+        except BlockingIOError:
+            removed = True
+        except OSError as error:
+            self._lock.close()
+            raise TrainingError(f"{path}: cannot be locked: {reason(error)}") from None
+        if removed:
             self._lock.close()
             raise LockedError(
                 f"{path}: another process is training into this model; wait for it or choose "
                 "another --out"
-            ) from None
+            )
 
     def clear(self) -> None:
-        """Remove what an earlier training left, but not the lock."""
-        self.checkpoint.unlink(missing_ok=True)
-        self.checkpoint.with_suffix(".new").unlink(missing_ok=True)
-        if self.corpus.exists():
-            for file in self.corpus.iterdir():
-                file.unlink()
-            self.corpus.rmdir()
+        """Remove what an earlier training left, but not the lock.
+
+        First goes what says that the rest is whole, since this too may be interrupted.
+
+        Raises:
+            TrainingError: the disk refuses.
+        """
+        try:
+            self.checkpoint.unlink(missing_ok=True)
+            self.checkpoint.with_suffix(".new").unlink(missing_ok=True)
+            (self.corpus / "corpus.json").unlink(missing_ok=True)
+            if self.corpus.exists():
+                shutil.rmtree(self.corpus)
+        except OSError as error:
+            raise TrainingError(f"{self.path}: cannot be cleared: {reason(error)}") from None
 
     def remove(self) -> None:
-        """Remove the folder, when the model is safely written."""
-        self.clear()
-        (self.path / "lock").unlink(missing_ok=True)
-        self.path.rmdir()
+        """Remove the folder, when it is of no more use; what cannot be removed stays."""
+        with suppress(OSError, TrainingError):
+            self.clear()
+            (self.path / "lock").unlink(missing_ok=True)
+            self.path.rmdir()
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ files, so that pairs may be many times larger than memory.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from pintext.arrays import I32, I64, U8
 from pintext.compiled import compiled
 from pintext.config import TrainConfig
 from pintext.errors import ConfigError, NoPairsError
 from pintext.pairs import PairSource
+from pintext.tensors import write_tensors
 from pintext.training.entities import EntityTable, GrowableArray, map_array
 from pintext.training.randomness import key
 from pintext.training.schedule import CorpusArrays
@@ -237,7 +239,7 @@ def _write_pairs(
     """Split the pairs and write them; returns each task's counts."""
     given = any(column[3].values.any() for column in reader.columns)
     share = 0.0 if given else config.validation
-    stream = key(config.seed, _HELD_OUT_QUERIES, 0, 0)
+    stream = np.uint64(key(config.seed, _HELD_OUT_QUERIES, 0, 0))
     chosen = _hold_out(entities.tokens, entities.starts, share, stream)
     writer = _PairWriter(reader.folder, len(entities))
     counts = [writer.write_task(columns, new_id, chosen) for columns in reader.columns]
@@ -252,7 +254,7 @@ def _write_known(folder: Path, entities: int) -> None:
     _known_pins(queries, pins, starts, known.reserve(queries.shape[0]))
     known.size = queries.shape[0]
     known.close()
-    starts.tofile(folder / "known_starts")
+    (folder / "known_starts").write_bytes(starts.data)
 
 
 def corpus_fingerprint(source: PairSource, config: TrainConfig) -> str:
@@ -269,19 +271,20 @@ def prepare_corpus(
     folder: Path,
     rows_read: Callable[[int], None] = lambda _: None,
 ) -> Corpus:
-    """Read all pairs and write the corpus to an existing, empty folder.
+    """Read all pairs and write the corpus to an existing folder.
 
     Args:
         source: the pairs.
         config: ``min_count``, ``max_words``, ``max_tokens``, ``stop_words``, ``validation`` and
             ``seed`` are used.
-        folder: where the arrays go; needs room for about 8 bytes a pair and 4 bytes a distinct word
-            of a distinct text.
+        folder: where the arrays go, over what an unfinished preparation may have left; needs room
+            for about 8 bytes a pair and 4 bytes a distinct word of a distinct text.
         rows_read: called after each batch with the number of rows read so far.
 
     Raises:
         NoPairsError: no pair has a known word on both sides.
         ConfigError: ``task_weights`` names a task that the pairs do not have.
+        OSError: the disk is full.
     """
     tasks = source.tasks
     unknown = sorted(set(config.task_weights) - set(tasks))
@@ -290,6 +293,7 @@ def prepare_corpus(
             f"task_weights names {', '.join(map(repr, unknown))}, "
             f"but the pairs have the tasks {', '.join(map(repr, tasks))}"
         )
+    (folder / "corpus.json").unlink(missing_ok=True)
     reader = _Reader(tasks, config, folder)
     numbers = {task: t for t, task in enumerate(tasks)}
     rows = 0
@@ -309,15 +313,12 @@ def prepare_corpus(
     (folder / "entity-hashes.u64").unlink()
     for path in folder.glob("raw-*"):
         path.unlink()
-    report = source.report
     if not any(task["pairs"] for task in counts):
-        raise NoPairsError(
-            f"{source.path}: no pair is left to train on: of {report.rows:,} rows "
-            f"{report.used:,} were usable and {len(vocabulary):,} words are seen at least "
-            f"min_count = {config.min_count} times; lower min_count or give more pairs"
-        )
+        held_out = sum(task["validation_pairs"] for task in counts)
+        raise _no_pairs(source, config, len(vocabulary), held_out)
     _write_known(folder, count)
-    save_file(vocabulary.arrays(), folder / "vocabulary.safetensors")
+    write_tensors(folder / "vocabulary.safetensors", vocabulary.arrays(), {})
+    report = source.report
     meta = {
         "fingerprint": corpus_fingerprint(source, config),
         "tasks": tasks,
@@ -327,8 +328,33 @@ def prepare_corpus(
             "tasks": dict(zip(tasks, counts, strict=True)),
         },
     }
-    (folder / "corpus.json").write_bytes(msgspec.json.encode(meta))
+    _seal(folder, msgspec.json.encode(meta))
     return open_corpus(folder)
+
+
+def _seal(folder: Path, meta: bytes) -> None:
+    """Write ``corpus.json``, whose presence says that all the rest is there and on the disk."""
+    temporary = folder / "corpus.json.new"
+    temporary.write_bytes(meta)
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    temporary.replace(folder / "corpus.json")
+
+
+def _no_pairs(source: PairSource, config: TrainConfig, words: int, held_out: int) -> NoPairsError:
+    report = source.report
+    if held_out:
+        return NoPairsError(
+            f"{source.path}: no pair is left to train on: all {held_out:,} are held out for "
+            f"validation; lower validation (now {config.validation:g}), or give more pairs or rows "
+            "of the split 'train'"
+        )
+    return NoPairsError(
+        f"{source.path}: no pair is left to train on: of {report.rows:,} rows {report.used:,} were "
+        f"usable and {words:,} words are seen at least min_count = {config.min_count} times; lower "
+        "min_count or give more pairs"
+    )
 
 
 def open_corpus(folder: Path) -> Corpus:

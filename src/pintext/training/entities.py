@@ -1,5 +1,6 @@
 """Distinct entities: each text's words are stored once, whatever number of pairs it is in."""
 
+import os
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +23,18 @@ def map_array(path: Path, dtype: type[Scalar]) -> NDArray[Scalar]:
     return np.asarray(np.memmap(path, dtype, "c"))
 
 
+def _allocate(descriptor: int, size: int) -> None:
+    """Give a file that size, in real blocks.
+
+    A full disk must be an ``OSError`` here and not, at the first write into a hole of the memory
+    map, the end of the process by SIGBUS.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
+
+
 class GrowableArray(Generic[Scalar]):
     """A one-dimensional array in a file that grows at its end; its pages may leave memory."""
 
@@ -33,12 +46,16 @@ class GrowableArray(Generic[Scalar]):
         self.array: NDArray[Scalar] = np.zeros(0, dtype)
 
     def reserve(self, extra: int) -> NDArray[Scalar]:
-        """Make room for ``extra`` more elements and return the array with all its room."""
+        """Make room for ``extra`` more elements and return the array with all its room.
+
+        Raises:
+            OSError: the disk is full.
+        """
         needed = self.size + extra
         if needed > self.array.shape[0]:
             room = max(needed, 2 * self.array.shape[0], _SMALLEST)
             with self.path.open("r+b") as file:
-                file.truncate(room * np.dtype(self.dtype).itemsize)
+                _allocate(file.fileno(), room * np.dtype(self.dtype).itemsize)
             self.array = np.asarray(np.memmap(self.path, self.dtype, "r+"))
         return self.array
 

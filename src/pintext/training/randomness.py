@@ -28,7 +28,11 @@ def mixed(value: Any) -> Any:
 
 @compiled
 def key(seed: Any, purpose: int, a: Any, b: int) -> Any:
-    """A 64-bit key for one stream of draws, named by its purpose and two more numbers."""
+    """A 64-bit key for one stream of draws, named by its purpose and two more numbers.
+
+    To the interpreter it comes as an ``int``: wrap it in ``np.uint64`` before giving it to a
+    compiled function again, which would take it for an int64 and refuse every second key.
+    """
     return mixed(mixed(mixed(np.uint64(seed)) ^ np.uint64(purpose)) ^ mixed(np.uint64(a))) ^ mixed(
         ~np.uint64(b)
     )
@@ -57,10 +61,9 @@ def permuted(index: int, count: int, stream: Any) -> Any:
     while True:
         left, right = x >> np.uint64(half), x & mask
         for round_ in range(_ROUNDS):
-            left, right = (
-                right,
-                left ^ (mixed(right + np.uint64(stream) + np.uint64(round_)) & mask),
-            )
+            # Each round needs a function of its own: no two rounds may scramble the same number.
+            number = np.uint64(_ROUNDS) * right + np.uint64(round_)
+            left, right = right, left ^ (mixed(number + np.uint64(stream)) & mask)
         x = (left << np.uint64(half)) | right
         if x < np.uint64(count):
             return np.int64(x)

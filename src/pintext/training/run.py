@@ -58,7 +58,7 @@ class Run:
     def _fresh(self) -> Checkpoint:
         rows: F32 = np.empty((len(self.corpus.vocabulary), self.config.dim), np.float32)
         norm = min(INITIAL_NORM, self.config.max_norm)
-        initial_rows(rows, norm, key(self.config.seed, _INITIAL_ROWS, 0, 0))
+        initial_rows(rows, norm, np.uint64(key(self.config.seed, _INITIAL_ROWS, 0, 0)))
         squares = np.zeros(rows.shape[0], np.float32)
         return Checkpoint(rows, squares, np.zeros((len(self.corpus.tasks), 3)))
 
@@ -118,7 +118,8 @@ class Run:
     ) -> Checkpoint:
         """Run the epochs that are left; ``state.best`` or else ``state.embeddings`` is the result.
 
-        An interrupt or a request to terminate is obeyed between two steps, after a checkpoint.
+        An interrupt or a request to terminate is obeyed between two steps, after a checkpoint; by
+        its handler, and where that returns by an error.
 
         Args:
             save: called with the state every ``checkpoint_seconds`` and before obeying a signal.
@@ -126,6 +127,7 @@ class Run:
 
         Raises:
             DivergedError: the loss is not finite any more.
+            TrainingError: a signal's handler returned, with training unfinished.
         """
         shared, rules = self._shared(), self._rules()
         workspaces = self._workspaces(shared)
@@ -156,11 +158,11 @@ class Run:
             advance(0, 0)  # compiles, or loads what was compiled before
             self._started = saved = time.monotonic()
             steps_per_call = 1
-            while not self._finished():
+            while not (self._finished() or signals.received):
                 first, began = self.state.step, time.monotonic()
                 self.state.step = min(first + steps_per_call, self.steps)
                 advance(first, self.state.step)
-                self._check_finite()
+                self._check_finite(shared)
                 now = time.monotonic()
                 pace = (self.state.step - first) / max(now - began, 1e-6)
                 steps_per_call = max(1, int(pace * _SECONDS_PER_CALL))
@@ -168,11 +170,13 @@ class Run:
                 self._report("training")
                 if self.state.step == self.steps:
                     self._end_epoch()
-                if signals.received or now - saved > checkpoint_seconds:
+                if now - saved > checkpoint_seconds:
                     checkpoint()
                     saved = time.monotonic()
-                if signals.received:
-                    break
+            if signals.received:
+                checkpoint()
+        if signals.received:
+            raise TrainingError(f"stopped by signal {signals.received}; resume to go on")
         self._report("finished")
         return self.state
 
@@ -181,8 +185,9 @@ class Run:
         stale = state.best is not None and state.epoch - state.best_epoch >= self.config.patience
         return stale or state.epoch == self.config.epochs
 
-    def _check_finite(self) -> None:
-        if not np.isfinite(self.state.statistics).all():
+    def _check_finite(self, shared: Shared) -> None:
+        """A gradient too large to be squared is no NaN yet, but its row would never move again."""
+        if not (np.isfinite(shared.statistics).all() and np.isfinite(shared.squares).all()):
             raise DivergedError(
                 f"the loss is not finite in epoch {self.state.epoch + 1}; lower learning_rate "
                 f"(now {self.config.learning_rate:g}), the pairs' weights or task_weights"

@@ -11,7 +11,8 @@ __all__ = ["DelayedSignals"]
 class DelayedSignals:
     """While open, remembers SIGINT and SIGTERM in ``received``; obeys the last of them at the end.
 
-    Only the main thread can receive signals; elsewhere this does nothing.
+    Only the main thread can receive signals; elsewhere this does nothing. A signal that the process
+    ignores (SIGINT after ``nohup`` or ``&`` in a script) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -24,7 +25,8 @@ class DelayedSignals:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._remember)
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(

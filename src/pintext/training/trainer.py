@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import os
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from pintext.config import TrainConfig
-from pintext.errors import ConfigError, TrainingError
+from pintext.errors import ConfigError, DataError, TrainingError
+from pintext.files import check_replaceable, reason
 from pintext.model import PinTextModel
+from pintext.model_folder import FILES
 from pintext.pairs import PairSource
 from pintext.training.checkpoint import Checkpoint, WorkingFolder
 from pintext.training.corpus import Corpus, corpus_fingerprint, open_corpus, prepare_corpus
@@ -73,16 +76,20 @@ def train(
         if out is None:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pintext-")))
         else:
-            out = Path(out)
-            if out.exists() and not overwrite:
-                raise TrainingError(f"{out}: already exists; choose another folder or overwrite it")
-            path = out.with_name(out.name + ".training")
+            with _disk_errors(out):
+                check_replaceable(Path(out), TrainingError, FILES, overwrite=overwrite)
+            path = Path(f"{os.path.realpath(out)}.training")  # one for all links to a folder
         work = stack.enter_context(WorkingFolder(path))
         fingerprint = _fingerprint(source, config)
         if not resume:
             work.clear()
         resumed = _resumed(work, fingerprint)
-        corpus = _corpus(work, source, config, report)
+        try:
+            corpus = _corpus(work, source, config, report)
+        except (ConfigError, DataError):
+            if not resumed:
+                work.remove()
+            raise
         run = Run(corpus, config, threads, report)
         if resumed:
             run.state = resumed
@@ -123,10 +130,19 @@ def _corpus(
         corpus = open_corpus(work.corpus)
         if corpus.fingerprint == corpus_fingerprint(source, config):
             return corpus
-    work.corpus.mkdir(exist_ok=True)
-    return prepare_corpus(
-        source, config, work.corpus, lambda rows: report(Progress("reading", rows_read=rows))
-    )
+    with _disk_errors(work.corpus):
+        work.corpus.mkdir(exist_ok=True)
+        return prepare_corpus(
+            source, config, work.corpus, lambda rows: report(Progress("reading", rows_read=rows))
+        )
+
+
+@contextmanager
+def _disk_errors(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be written: {reason(error)}") from None
 
 
 def _card(corpus: Corpus, result: Checkpoint) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _sample(values: I32, most: int, seed: int, task: int, what: int) -> I32:
     """At most ``most`` of the values, chosen by the seed, in ascending order."""
     if values.shape[0] <= most:
         return values
-    stream = key(seed, _SAMPLE, task, what)
+    stream = np.uint64(key(seed, _SAMPLE, task, what))
     chosen = [permuted(i, values.shape[0], stream) for i in range(most)]
     return np.sort(values[np.array(chosen)])
 

@@ -1,0 +1,5 @@
+"""``python -m pintext`` is the command ``pintext``."""
+
+from pintext.cli import main
+
+main()

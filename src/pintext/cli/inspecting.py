@@ -1,0 +1,161 @@
+"""Commands that look into a model."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pintext.cli.options import (
+    k_option,
+    model_argument,
+    overwrite_option,
+    standard_input,
+    texts_from,
+)
+from pintext.cli.output import (
+    as_table,
+    json_option,
+    note,
+    readable,
+    write_json,
+    write_table,
+)
+from pintext.cli.report import show_model
+
+__all__ = ["explain", "export", "info", "nn"]
+
+
+@click.command()
+@model_argument
+@click.argument("word_or_text")
+@k_option
+@json_option
+def nn(model: Path, word_or_text: str, k: int, force_json: bool) -> None:
+    r"""List the words nearest to WORD_OR_TEXT; - reads one query a line from standard input.
+
+    \b
+    Example:
+      pintext nn model/ wood -k 5
+      pintext nn model/ "wood cabinets kitchen"
+      cat queries.txt | pintext nn model/ -
+    """
+    from pintext.model import PinTextModel
+
+    loaded = PinTextModel.from_pretrained(model)
+    queries = standard_input() if word_or_text == "-" else iter([word_or_text])
+    table = as_table(force_json)
+    for query in readable(queries):
+        neighbors = [
+            {"word": near.word, "similarity": round(near.similarity, 6)}
+            for near in loaded.most_similar(query, k=k)
+        ]
+        if not neighbors:
+            note(f"{query!r}: no known word")
+        elif table:
+            write_table(neighbors, title=query)
+        else:
+            for neighbor in neighbors:
+                write_json({"query": query, **neighbor})
+
+
+@click.command()
+@model_argument
+@click.argument("query")
+@click.argument("pin")
+@json_option
+def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
+    r"""Show which words make QUERY and PIN similar: contributions that add up to the similarity.
+
+    \b
+    Example:
+      pintext explain model/ "wood cabinets" "kitchen with oak cupboards"
+    """
+    from pintext.model import PinTextModel
+
+    query, pin = readable([query, pin])
+    found = PinTextModel.from_pretrained(model).explain(query, pin)
+    contributions = [
+        {
+            "query_word": part.query_word,
+            "pin_word": part.pin_word,
+            "contribution": round(part.contribution, 6),
+        }
+        for part in found.contributions
+    ]
+    similarity = round(found.similarity, 6)
+    if not as_table(force_json):
+        write_json(
+            {"query": query, "pin": pin, "similarity": similarity, "contributions": contributions}
+        )
+    elif contributions:
+        write_table(contributions, title=f"similarity {similarity:.4f}")
+    else:
+        click.echo("similarity 0: one of the two has no known word")
+
+
+@click.command()
+@model_argument
+@click.option("--verify", is_flag=True, help="Read every byte and compare it with the fingerprint.")
+@click.option(
+    "--coverage",
+    "source",
+    type=click.Path(allow_dash=True, path_type=Path),
+    help="How many of the words of this file's texts have a row; - is standard input.",
+)
+@click.option("--column", default="text", show_default=True, help="Column that holds the texts.")
+@json_option
+def info(model: Path, verify: bool, source: Path | None, column: str, force_json: bool) -> None:
+    r"""Describe a model: size, settings, how the training went.
+
+    \b
+    Example:
+      pintext info model/
+      pintext info model/ --verify
+      pintext info model/ --coverage pins.parquet --column title
+    """
+    import polars as pl
+
+    from pintext.embed import text_batches
+    from pintext.model import PinTextModel
+    from pintext.model_folder import verify as verify_folder
+
+    loaded = PinTextModel.from_pretrained(model)
+    more: dict[str, Any] = {}
+    if verify:
+        verify_folder(model)
+        more["verified"] = True
+    if source:
+        parts = [batch.texts for batch in text_batches(texts_from(source), column)]
+        found = loaded.coverage(pl.concat(parts) if parts else [])
+        more["coverage"] = {
+            **found._asdict(),
+            "word_coverage": round(found.word_coverage, 6),
+            "token_coverage": round(found.token_coverage, 6),
+        }
+    show_model(loaded, model, more, table=as_table(force_json))
+
+
+@click.command()
+@model_argument
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["word2vec", "projector"]),
+    default="word2vec",
+    show_default=True,
+    help="word2vec: one text file; projector: a folder for the Embedding Projector.",
+)
+@overwrite_option
+def export(model: Path, out: Path, form: Any, overwrite: bool) -> None:
+    r"""Write the dictionary to OUT for other programs.
+
+    \b
+    Example:
+      pintext export model/ words.vec
+      pintext export model/ projector/ --format projector
+    """
+    from pintext.model import PinTextModel
+
+    PinTextModel.from_pretrained(model).export(out, form, overwrite=overwrite)
+    note(f"written to {out}")

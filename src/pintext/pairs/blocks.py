@@ -1,0 +1,181 @@
+"""Text files in blocks of whole records, so that a file of any size is read in bounded memory.
+
+A block is some 8 MiB, cut at the end of a record. Fields follow RFC 4180: a quoted field may hold
+separators, line ends and doubled quotes. Where quotes break those rules (``5" pot``, an unclosed
+field), a quote that does not enclose a whole field is taken literally, so that such a row costs
+nothing and its neighbours are safe.
+"""
+
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Literal, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pintext.arrays import I64, U8
+from pintext.errors import DataError
+
+__all__ = ["Block", "Reject", "blocks", "not_utf8", "records", "without_broken"]
+
+BLOCK_BYTES = 8 * 2**20
+LONGEST_RECORD = 256 * 2**20
+_QUOTE, _NEWLINE, _RETURN = 34, 10, 13
+_Quotes = Literal["none", "proper", "stray"]
+
+
+class Reject(NamedTuple):
+    """A row that cannot be taken apart: why, its 1-based row or line number, what was found."""
+
+    reason: str
+    row: int
+    what: str
+
+
+class Block(NamedTuple):
+    """Whole records.
+
+    Attributes:
+        data: their bytes, a line end behind the last.
+        starts: (n + 1,) where each record starts, and the end; physical lines if quotes are stray.
+        lines: (n,) the number of the line that each starts on.
+        quotes: ``none`` encloses a field, all of them are ``proper``, or some are ``stray``.
+    """
+
+    data: bytes
+    starts: I64
+    lines: I64
+    quotes: _Quotes
+
+
+def blocks(path: Path, separator: bytes | None) -> Iterator[Block]:
+    """Cut a text file, plain or gzipped, into blocks.
+
+    Args:
+        path: the file.
+        separator: between fields; None if quotes mean nothing and every line is a record.
+
+    Raises:
+        DataError: the file is UTF-16, or a line is longer than 256 MiB.
+        OSError, EOFError, zlib.error: the file cannot be read or unpacked.
+    """
+    line, carry, final = 1, b"", False
+    with _open(path) as file:
+        while not final:
+            chunk = file.read(BLOCK_BYTES)
+            final = len(chunk) == 0
+            data = carry + chunk
+            if line == 1 and not carry:
+                data = _without_mark(path, data)
+            if final and data and not data.endswith(b"\n"):
+                data += b"\n"
+            block = _cut(data, separator, line, final)
+            if block is None:
+                carry = data
+                if len(carry) > LONGEST_RECORD:
+                    raise DataError(
+                        f"{path}:{line}: a line longer than {LONGEST_RECORD >> 20} MiB; "
+                        "is this a text file with one pair a line?"
+                    )
+                continue
+            yield block
+            carry = data[len(block.data) :]
+            line += block.data.count(b"\n")
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.name.endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    return path.open("rb")
+
+
+def _without_mark(path: Path, data: bytes) -> bytes:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: looks like UTF-16; save it as UTF-8")
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _cut(data: bytes, separator: bytes | None, line: int, final: bool) -> Block | None:
+    """The longest run of whole records at the front of the data; None if there is none yet."""
+    codes = np.frombuffer(data, np.uint8)
+    newlines = np.flatnonzero(codes == _NEWLINE)
+    if not newlines.size:
+        return None
+    lines = np.arange(line + 1, line + 1 + newlines.size)
+    kind: _Quotes = "none"
+    quotes = np.flatnonzero(codes == _QUOTE) if separator is not None else newlines[:0]
+    if separator is not None and _opens(codes, quotes, separator[0]).any():
+        # A newline ends a record where the quotes before it are even in number.
+        even = np.searchsorted(quotes, newlines) % 2 == 0
+        ends, after = newlines[even], lines[even]
+        kind = "stray"
+        closed = ends.size > 0 and (not final or ends[-1] == newlines[-1])
+        if closed and _proper(codes, quotes[quotes < ends[-1]], separator[0]):
+            newlines, lines, kind = ends, after, "proper"
+    starts = np.concatenate([np.zeros(1, np.int64), newlines + 1])
+    return Block(data[: int(starts[-1])], starts, np.concatenate([[line], lines[:-1]]), kind)
+
+
+def _opens(codes: U8, quotes: I64, separator: int) -> npt.NDArray[np.bool_]:
+    """Whether a quote is the first byte of a field."""
+    before = np.where(quotes > 0, codes[quotes - 1], _NEWLINE)
+    return np.isin(before, (separator, _NEWLINE))
+
+
+def _proper(codes: U8, quotes: I64, separator: int) -> bool:
+    """Whether every quote opens a field, closes a field, or is half of a doubled quote."""
+    opening, closing = quotes[0::2], quotes[1::2]
+    after = codes[closing + 1]
+    returns = closing[after == _RETURN]
+    return bool(
+        (_opens(codes, opening, separator) | (codes[opening - 1] == _QUOTE)).all()
+        and np.isin(after, (separator, _NEWLINE, _RETURN, _QUOTE)).all()
+        and (codes[returns + 2] == _NEWLINE).all()
+    )
+
+
+def records(block: Block, separator: bytes) -> Iterator[tuple[int, list[bytes], int]]:
+    """Yield (line, fields, end) of each record; a quote that encloses no whole field is literal."""
+    apart = re.escape(separator)
+    # Possessive: a quoted field ends at its first quote that is not doubled, or it is not quoted.
+    quoted = re.compile(rb'"((?:[^"]++|"")*+)"(' + apart + rb"|\r?\n)")
+    plain = re.compile(rb"([^" + apart + rb"\n]*+)(" + apart + rb"|\n)")
+    position, line = 0, int(block.lines[0])
+    first, fields = line, []
+    while match := quoted.match(block.data, position) or plain.match(block.data, position):
+        value, end = match.groups()
+        value = value.replace(b'""', b'"') if match.re is quoted else value.removesuffix(b"\r")
+        fields.append(value)
+        position = match.end()
+        line += match[0].count(b"\n")
+        if end != separator:
+            yield first, fields, position
+            first, fields = line, []
+
+
+def without_broken(block: Block) -> tuple[Block, list[Reject]]:
+    """Take out the records whose bytes are not UTF-8."""
+    try:
+        block.data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        return block, []
+    rejects, kept, good = [], [], np.ones(len(block.lines), bool)
+    for i, line in enumerate(block.lines.tolist()):
+        record = block.data[block.starts[i] : block.starts[i + 1]]
+        try:
+            record.decode("utf-8")
+            kept.append(record)
+        except UnicodeDecodeError as error:
+            good[i] = False
+            rejects.append(not_utf8(line, error))
+    starts = np.concatenate([[0], np.cumsum(np.diff(block.starts)[good])])
+    return Block(b"".join(kept), starts, block.lines[good], block.quotes), rejects
+
+
+def not_utf8(line: int, error: UnicodeDecodeError) -> Reject:
+    """The refusal of a row that is not UTF-8."""
+    return Reject("invalid_utf8", line, f"byte 0x{error.object[error.start]:02x} is not UTF-8")

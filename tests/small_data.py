@@ -1,0 +1,46 @@
+"""A few hundred pairs with two plain topics, for tests of the command line and of the examples."""
+
+import json
+import random
+from pathlib import Path
+
+import polars as pl
+
+TOPICS = {
+    "kitchen": ["wood", "cabinets", "kitchen", "oak", "cupboards", "shaker", "island", "white"],
+    "travel": ["alaska", "train", "ride", "glacier", "cruise", "railway", "mountains", "scenic"],
+}
+TASKS = ("search", "related_pins")
+
+
+def small_pairs(rows: int = 600) -> pl.DataFrame:
+    """Pairs ``task, query, pin`` whose two texts come from the same topic."""
+    draw = random.Random(0)
+    topics = list(TOPICS.values())
+    columns: dict[str, list[str]] = {"task": [], "query": [], "pin": []}
+    for row in range(rows):
+        words = topics[row % 2]
+        columns["task"].append(TASKS[row // 2 % 2])
+        columns["query"].append(" ".join(draw.sample(words, 2)))
+        columns["pin"].append(" ".join(draw.sample(words, 4)))
+    return pl.DataFrame(columns)
+
+
+def make_small_folder(folder: Path) -> None:
+    """The files that the examples of README, docs and ``--help`` speak of."""
+    frame = small_pairs()
+    for (task,), part in frame.partition_by("task", as_dict=True, include_key=False).items():
+        inside = folder / "pairs" / f"task={task}"
+        inside.mkdir(parents=True)
+        part.write_parquet(inside / "part-0.parquet")
+    (folder / "train.toml").write_text("dim = 16\nepochs = 2\n", encoding="utf-8")
+    pins = frame.select(pl.int_range(40).cast(pl.String).alias("id"), pl.col("pin").head(40))
+    pins = pins.select("id", title="pin", text="pin")
+    pins.write_parquet(folder / "pins.parquet")
+    pins.write_csv(folder / "pins.csv")
+    lines = [json.dumps(row) for row in pins.to_dicts()]
+    (folder / "pins.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    queries = ["wood cabinets", "alaska train ride", "zebra"]
+    (folder / "queries.txt").write_text("\n".join(queries) + "\n", encoding="utf-8")
+    table = [f"{number}\t{query}" for number, query in enumerate(queries)]
+    (folder / "queries.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
