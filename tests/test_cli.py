@@ -482,7 +482,7 @@ def test_export_projector(trained: Path, model: PinTextModel, tmp_path: Path) ->
         (["train", "pairs", "--out", "new", "--task-weight", "x=1"], 1, "error: task_weights"),
         (["embed", "model", "--input", "pins.csv", "--column", "x"], 1, "error: pins.csv"),
         (["embed", "model", "--input", "no-file.csv"], 1, "error: no-file.csv"),
-        (["export", "model", "pins.csv"], 1, "error: pins.csv"),
+        (["export", "model", "pins.csv"], 1, "error: "),
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(

@@ -18,7 +18,7 @@ GOOD_AND_BAD: dict[str, tuple[Any, Any, Any]] = {
     "background": ("engagement", "random", 3),
     "epochs": (1, 0, 10_001),
     "learning_rate": (10.0, 0.0, 10.5),
-    "batch_size": (64, 32, 100),
+    "batch_size": (128, 64, 200),
     "task_weights": ({"search": 0.0}, {"search": -1.0}, {"search": "much"}),
     "min_count": (1, 0, 1.5),
     "max_words": (1, 0, 2**31),
@@ -130,9 +130,9 @@ def test_article_symbols() -> None:
 
 def test_limits_read_like_the_ranges() -> None:
     limits = {setting.name: setting.limits for setting in settings(TrainConfig)}
-    assert limits["dim"] == ">= 1, <= 4096"
+    assert limits["dim"] == ">= 1, <= 4,096"
     assert limits["margin"] == "> 0, <= 2"
-    assert limits["batch_size"] == ">= 64, <= 65536, multiple of 64"
+    assert limits["batch_size"] == ">= 128, <= 65,536, multiple of 128"
     assert limits["background"] == "uniform or engagement"
     assert limits["task_weights"] == limits["stop_words"] == ""
 

@@ -20,6 +20,7 @@ from pintext.errors import (
 from pintext.model import PinTextModel
 from pintext.pairs import PairSource
 from pintext.training.corpus import prepare_corpus
+from pintext.training.objective import GROUP
 from pintext.training.progress import Progress
 from pintext.training.run import Run
 from pintext.training.trainer import train
@@ -101,12 +102,12 @@ def test_one_task_teaches_another_through_shared_words(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- the same bytes every time
 
 
-def test_the_number_of_threads_changes_no_byte(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """20,600 pairs make 5 groups a step, so that 2, 3 and 5 threads really share the work."""
-    pairs = write_dataset(tmp_path, planted_pairs(22_000))
-    config = TrainConfig(dim=24, epochs=2, min_count=1, batch_size=320)
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
+    """Enough pairs for 5 groups a step, so that 2, 3 and 5 threads really share the work."""
+    pairs = write_dataset(tmp_path, planted_pairs(44_000))
+    config = TrainConfig(dim=24, epochs=1, min_count=1, batch_size=5 * GROUP, validation=0.01)
+    corpus = prepare_corpus(PairSource(pairs), config, tmp_path)
+    assert Run(corpus, config, 1, lambda _: None).groups_per_step == 5
     folders = []
     for threads in (1, 2, 3, 5):
         folders.append(tmp_path / f"threads{threads}")

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from pintext.errors import DataError, ModelFormatError
 from pintext.text import split, tokenizer_definition
 from pintext.vocabulary import TokenRows, Vocabulary, VocabularyBuilder
-from pintext.word_table import WordTable, find_rows, insert_missing, n_slots
+from pintext.word_table import WordTable, find_rows, insert_words, n_slots
 
 # Few letters, so that words collide, share their first eight bytes, and are prefixes of others.
 word = st.text("ab", max_size=20) | st.text("aé漢", min_size=1, max_size=6)
@@ -69,10 +69,11 @@ def test_kernels_find_and_insert_like_a_dict(words: list[str], stream: list[str]
         np.zeros(len(old["word_bytes"]) + len(data), np.uint8),
         np.zeros(size + 1, np.int64),
     )
-    before = np.full(len(words), -1, np.int32)
     old_bounds = np.repeat(old["word_offsets"], 2)[1:-1]
-    assert insert_missing(table, 0, old["word_bytes"], old_bounds, before) == len(words)
-    count = insert_missing(table, len(words), data, bounds, rows)
+    rows, count = insert_words(table, 0, old["word_bytes"], old_bounds)
+    assert rows.tolist() == list(range(len(words)))
+    assert count == len(words)
+    rows, count = insert_words(table, count, data, bounds)
     for new in stream:
         numbers.setdefault(new, len(numbers))
     assert rows.tolist() == [numbers[word] for word in stream]

@@ -1,11 +1,13 @@
 """A training in a process of its own, for tests that stop it; started by ``test_interruption.py``.
 
-Takes the arguments of ``train`` as one JSON object. Says where it is by one word a line: the phase
-of each progress report, and ``done``. Exits with 1 and ``Error: message`` on an error of PinText's.
+Takes the arguments of ``train`` as one JSON object, and ``pause``, the seconds to sleep after each
+progress report, so that it can be caught in the act on a fast machine. Says where it is by one word
+a line: the phase of each report. Exits with 1 and ``Error: message`` on an error of PinText's.
 """
 
 import json
 import sys
+import time
 
 from pintext.config import TrainConfig
 from pintext.errors import PinTextError
@@ -13,19 +15,20 @@ from pintext.training.progress import Progress
 from pintext.training.trainer import train
 
 
-def say(progress: Progress) -> None:
-    sys.stdout.write(progress.phase + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
     arguments = json.loads(sys.argv[1])
+    pause = arguments.pop("pause")
+
+    def say(progress: Progress) -> None:
+        sys.stdout.write(progress.phase + "\n")
+        sys.stdout.flush()
+        time.sleep(pause)
+
     config = TrainConfig(**arguments.pop("config"))
     try:
         train(config=config, callback=say, **arguments)
     except PinTextError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    sys.stdout.write("done\n")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not a valid configuration file: {error}") from None
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: expected a table of settings, found {type(values).__name__}")
+            found = type(values).__name__
+            raise ConfigError(f"{path}: expected a table of settings, found {found}")
         try:
             return cls.from_dict(values)
         except ConfigError as error:
@@ -76,7 +77,8 @@ class TrainConfig(Config, frozen=True):
     """How a dictionary is learned. The symbols are those of the PinText article."""
 
     dim: Annotated[
-        int, Meta(ge=1, le=4096, title="dim", description="length of a word's row in the dictionary")
+        int,
+        Meta(ge=1, le=4096, title="dim", description="length of a word's row in the dictionary"),
     ] = 128
     margin: Annotated[
         float,
@@ -87,7 +89,8 @@ class TrainConfig(Config, frozen=True):
         Meta(ge=1, le=1024, title="rho", description="random background entities for each pair"),
     ] = 64
     max_norm: Annotated[
-        float, Meta(gt=0, le=1e6, title="gamma", description="radius of the ball that holds every row")
+        float,
+        Meta(gt=0, le=1e6, title="gamma", description="radius of the ball that holds every row"),
     ] = 1.0
     background: Annotated[
         Literal["uniform", "engagement"],
@@ -104,10 +107,11 @@ class TrainConfig(Config, frozen=True):
     batch_size: Annotated[
         int,
         Meta(
-            ge=64,
+            ge=128,
             le=65_536,
-            multiple_of=64,
-            description="pairs whose gradients are taken from the same dictionary before it changes",
+            multiple_of=128,
+            description="pairs at most between two changes of the dictionary; each 128 of them are "
+            "work for one thread",
         ),
     ] = 1024
     task_weights: Annotated[
@@ -123,17 +127,19 @@ class TrainConfig(Config, frozen=True):
     max_tokens: Annotated[
         int, Meta(ge=1, le=2**31 - 1, description="words read from the front of each text")
     ] = 512
-    stop_words: Annotated[
-        tuple[str, ...], Meta(description="words that never get a row")
-    ] = ()
+    stop_words: Annotated[tuple[str, ...], Meta(description="words that never get a row")] = ()
     validation: Annotated[
         float,
-        Meta(ge=0, le=0.5, description="share of queries held out to choose the best epoch; 0 for none"),
+        Meta(
+            ge=0, le=0.5, description="share of queries held out to choose the best epoch; 0: none"
+        ),
     ] = 0.05
     patience: Annotated[
         int, Meta(ge=1, description="epochs without a better validation recall@10 before stopping")
     ] = 3
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="the same seed gives the same bytes")] = 0
+    seed: Annotated[
+        int, Meta(ge=0, le=2**63 - 1, description="the same seed gives the same bytes")
+    ] = 0
 
 
 class Setting(NamedTuple):
@@ -167,7 +173,12 @@ def settings(config: type[Config]) -> Iterator[Setting]:
 def _limits(kind: Any, meta: Meta) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
-    low = f"> {meta.gt:g}" if meta.gt is not None else f">= {meta.ge:g}" if meta.ge is not None else ""
-    high = f"< {meta.lt:g}" if meta.lt is not None else f"<= {meta.le:g}" if meta.le is not None else ""
-    step = f"multiple of {meta.multiple_of:g}" if meta.multiple_of is not None else ""
-    return ", ".join(part for part in (low, high, step) if part)
+    bounds = ((">", meta.gt), (">=", meta.ge), ("<", meta.lt), ("<=", meta.le))
+    limits = [f"{sign} {_number(bound)}" for sign, bound in bounds if bound is not None]
+    if meta.multiple_of is not None:
+        limits.append(f"multiple of {_number(meta.multiple_of)}")
+    return ", ".join(limits)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

@@ -36,7 +36,7 @@ from pintext.word_table import (
     empty_table,
     find_rows,
     frozen_table,
-    insert_missing,
+    insert_words,
     keep_known,
 )
 
@@ -104,8 +104,8 @@ class Vocabulary:
         np.cumsum(np.fromiter(map(len, encoded), np.int64, len(words)), out=offsets[1:])
         data = np.frombuffer(b"".join(encoded), np.uint8)
         table = empty_table(len(words), len(data))
-        rows = np.full(len(words), NOT_FOUND, np.int32)
-        if insert_missing(table, 0, data, np.repeat(offsets, 2)[1:-1], rows) < len(words):
+        rows, n_words = insert_words(table, 0, data, np.repeat(offsets, 2)[1:-1])
+        if n_words < len(words):
             twice = int(np.argmax(rows != np.arange(len(words))))
             raise DataError(
                 f"word {twice} is {words[twice]!r}, which is also word {rows[twice]}; "

@@ -18,7 +18,7 @@ from pintext.word_table import (
     fill_slots,
     find_rows,
     frozen_table,
-    insert_missing,
+    insert_words,
     n_slots,
 )
 
@@ -74,9 +74,11 @@ class WordCounter:
         rows = find_rows(frozen_table(self._table), data, bounds)
         missing = np.flatnonzero(rows == NOT_FOUND)
         if len(missing):
-            n_bytes = int((bounds[2 * missing + 1] - bounds[2 * missing]).sum())
-            self._make_room(self._n_words + len(missing), n_bytes)
-            self._n_words = insert_missing(self._table, self._n_words, data, bounds, rows)
+            new = bounds.reshape(-1, 2)[missing]
+            self._make_room(self._n_words + len(new), int((new[:, 1] - new[:, 0]).sum()))
+            rows[missing], self._n_words = insert_words(
+                self._table, self._n_words, data, new.reshape(-1)
+            )
         count_rows(rows, self._counts[task])
         return TokenRows(rows, offsets)
 

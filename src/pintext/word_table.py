@@ -32,7 +32,7 @@ __all__ = [
     "fill_slots",
     "find_rows",
     "frozen_table",
-    "insert_missing",
+    "insert_words",
     "keep_known",
     "n_slots",
 ]
@@ -198,25 +198,23 @@ def fill_slots(table: WordTable, n_words: int) -> None:
 
 
 @compiled
-def insert_missing(table: WordTable, n_words: int, data: U8, bounds: I64, rows: I32) -> int:
-    """Give a row to every word that has none, in the order in which they come.
+def insert_words(table: WordTable, n_words: int, data: U8, bounds: I64) -> tuple[I32, int]:
+    """Find words, and give a new row to each that has none, in the order in which they come.
 
     Args:
         table: with room for all of them; changed in place.
         n_words: how many words are in the table.
         data: bytes.
         bounds: word ``w`` is ``data[bounds[2 * w]:bounds[2 * w + 1]]``.
-        rows: what :func:`find_rows` found; changed in place.
 
     Returns:
-        How many words are in the table now.
+        The rows, shape ``(n,)``; and how many words are in the table now.
     """
     slots, word_bytes, word_offsets = table
     last = np.uint64(len(slots) - 1)
     hashes = _hashes(data, bounds)
+    rows = np.empty(len(hashes), np.int32)
     for word in range(len(rows)):
-        if rows[word] != NOT_FOUND:
-            continue
         start, stop = bounds[2 * word], bounds[2 * word + 1]
         rows[word] = _find_row(table, data, start, stop, hashes[word])
         if rows[word] != NOT_FOUND:
@@ -232,7 +230,7 @@ def insert_missing(table: WordTable, n_words: int, data: U8, bounds: I64, rows: 
         rows[word] = n_words
         n_words += 1
         word_offsets[n_words] = end
-    return n_words
+    return rows, n_words
 
 
 @compiled

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pintext.arrays import I32, U8, Floats
 from pintext.training.objective import GROUP, GroupBuffers, group_gradient
-from pintext.training.schedule import CorpusArrays, GroupDraw, count_groups, draw_group
+from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, count_groups, draw_group
 from pintext.training.steps import Rules, Shared, Workspace, run_steps
 from training_data import Pair, corpus_arrays
 
@@ -187,7 +187,7 @@ def test_nan_in_the_dictionary_reaches_the_loss() -> None:
     assert np.isnan(compiled_gradient(group, np.float32)[0][0])
 
 
-WORDS, NEGATIVES, GROUPS_PER_STEP, SEED = 60, 12, 3, 11
+WORDS, NEGATIVES, GROUP_SIZE, GROUPS_PER_STEP, SEED = 60, 12, 48, 3, 11
 TASK_WEIGHTS = (0.5, 2.0)
 
 
@@ -196,7 +196,7 @@ def entangled_corpus() -> tuple[CorpusArrays, list[list[int]]]:
 
     Repeated words in an entity; an entity that is query and pin, even of one pair; the same
     background entity twice in a block; an entity of length 0, its only word being row 0, which is
-    zero; another whose rows 1 and 2 cancel out; short last groups of 22 and 6 pairs.
+    zero; another whose rows 1 and 2 cancel out; short last groups of 6 and 22 pairs.
     """
     random = np.random.default_rng(5)
     entities = [[0], [1, 2], [7, 7, 7], [8, 9, 8]]
@@ -226,12 +226,17 @@ class Expected(NamedTuple):
     seen: set[str]
 
 
+def groups_of(corpus: CorpusArrays) -> Groups:
+    return count_groups(corpus.pair_starts, GROUP_SIZE)
+
+
 def drawn(corpus: CorpusArrays, epoch: int, position: int, engaged: bool) -> tuple[Any, ...]:
     entities: I32 = np.zeros(2 * GROUP + NEGATIVES, np.int32)
     draw = GroupDraw.allocate(NEGATIVES, np.float64)
     masked = np.zeros((GROUP, NEGATIVES), np.uint8)
-    starts = count_groups(corpus.pair_starts)
-    task, pairs = draw_group(corpus, starts, SEED, epoch, position, engaged, entities, draw, masked)
+    task, pairs = draw_group(
+        corpus, groups_of(corpus), SEED, epoch, position, engaged, entities, draw, masked
+    )
     return task, pairs, entities, draw.weights.copy(), masked
 
 
@@ -242,7 +247,7 @@ def slow_steps(
     rows, squares = rows.copy(), np.zeros(len(rows))
     statistics = np.zeros((2, 3))
     seen: set[str] = set()
-    groups = int(count_groups(corpus.pair_starts)[-1])
+    groups = int(groups_of(corpus).starts[-1])
     done = 0
     for epoch in range(epochs):
         for first in range(0, groups, GROUPS_PER_STEP):
@@ -253,7 +258,7 @@ def slow_steps(
                 )
                 if len(set(entities[2 * GROUP :].tolist())) < NEGATIVES:
                     seen.add("twice in the background")
-                if pairs < GROUP:
+                if pairs < GROUP_SIZE:
                     seen.add("tail")
                 vectors = np.array([rows[bags[e]].sum(axis=0) for e in entities])
                 group = Group(
@@ -280,7 +285,7 @@ def slow_steps(
 
 
 def make_rules(corpus: CorpusArrays, epochs: int, dtype: type, engaged: bool) -> Rules:
-    steps = -(-int(count_groups(corpus.pair_starts)[-1]) // GROUPS_PER_STEP)
+    steps = -(-int(groups_of(corpus).starts[-1]) // GROUPS_PER_STEP)
     return Rules(
         seed=SEED,
         margin=dtype(0.3),
@@ -314,9 +319,9 @@ def fast_steps(
     )
     occurrences = GROUPS_PER_STEP * width * int(np.diff(corpus.starts).max())
     mine = Workspace.allocate(WORDS, occurrences, NEGATIVES, dim, dtype)
-    starts = count_groups(corpus.pair_starts)
+    groups = groups_of(corpus)
     for epoch in range(epochs):
-        run_steps(0, 1, epoch, 0, rules.steps_per_epoch, corpus, starts, rules, shared, mine)
+        run_steps(0, 1, epoch, 0, rules.steps_per_epoch, corpus, groups, rules, shared, mine)
     return (
         rows.astype(np.float64),
         shared.squares[0].astype(np.float64),

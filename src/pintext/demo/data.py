@@ -16,13 +16,13 @@ says nothing by itself because several aisles use it ("premium": ice cream, baco
 aisle follows in brackets, and such pins stay out of *search*. A type and its aisle may still share
 words of their own ("cat food": "dry cat food").
 
-Without caps every basket says "milk", and giving everyone what sells most is hard to beat: a product
-counts in a limited number of baskets or households, drawn by hash, and a basket or a household with
-a limited number of products. Nothing is random: the same data gives the same pairs.
+Without caps every basket says "milk", and giving everyone what sells most is hard to beat: a
+product counts in a limited number of baskets or households, drawn by hash, and a basket or a
+household with a limited number of products. Nothing is random: the same data gives the same pairs.
 
-Held out for testing: in *related_pins* and *home_feed* the purchases of November and December, minus
-the pairs that occur in training (in *related_pins* in either direction, because a cosine has none);
-in *search*, where time changes nothing, a fifth of the pairs of aisle and product.
+Held out for testing: in *related_pins* and *home_feed* the purchases of November and December,
+minus the pairs that occur in training (in *related_pins* in either direction, because a cosine has
+none); in *search*, where time changes nothing, a fifth of the pairs of aisle and product.
 """
 
 from dataclasses import dataclass

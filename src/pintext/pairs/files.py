@@ -52,7 +52,7 @@ class Piece(NamedTuple):
 
 
 def pieces(path: Path, columns: Sequence[str]) -> Iterator[Piece]:
-    """Read one file piece by piece, each from some 32 MB of memory (Parquet) or 16 MB of text.
+    """Read one file piece by piece, each from some 32 MB of memory (Parquet) or 8 MB of text.
 
     Args:
         path: a file whose name ends with one of :data:`SUFFIXES`.

@@ -18,7 +18,7 @@ from pintext.compiled import compiled_fast
 
 __all__ = ["GROUP", "GroupBuffers", "group_gradient", "sum_rows"]
 
-GROUP = 64
+GROUP = 128
 """Pairs that share one block of background entities."""
 
 

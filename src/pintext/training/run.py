@@ -26,7 +26,8 @@ INITIAL_NORM = 0.1
 
 _INITIAL_ROWS = 6  # purpose of a random stream
 _STEPS_PER_EPOCH = 64
-"""Small inputs take smaller batches, down to one group, so that an epoch has so many steps."""
+"""Small inputs take smaller groups and batches, so that an epoch still has so many steps."""
+_SMALLEST_GROUP = 16
 _SECONDS_PER_CALL = 0.2  # between two looks at the clock, the callback and interrupts
 _MOST_OCCURRENCES = 1 << 28  # words of one step, 1 GiB for each of three arrays
 
@@ -46,11 +47,11 @@ class Run:
         self.callback = callback
         self.team = ThreadTeam(threads)
         self.validation = Validation(corpus, config.seed)
-        self.group_starts = count_groups(corpus.arrays.pair_starts)
-        groups = int(self.group_starts[-1])
+        self.pairs = int(corpus.arrays.pair_starts[-1])
+        self.groups = count_groups(corpus.arrays.pair_starts, _group_size(self.pairs))
+        groups = int(self.groups.starts[-1])
         self.groups_per_step = max(1, min(config.batch_size // GROUP, groups // _STEPS_PER_EPOCH))
         self.steps = -(-groups // self.groups_per_step)
-        self.pairs = int(corpus.arrays.pair_starts[-1])
         self.state = self._fresh()
         self._started = time.monotonic()
         self._pairs_done = 0  # in this process, for the speed
@@ -64,9 +65,7 @@ class Run:
 
     def _rules(self) -> Rules:
         weights = [self.config.task_weights.get(task, 1.0) for task in self.corpus.tasks]
-        with np.errstate(
-            over="ignore"
-        ):  # an infinite weight is noticed as a loss that is not finite
+        with np.errstate(over="ignore"):  # an infinite weight shows as an infinite loss
             task_weights = np.array(weights).astype(np.float32)
         return Rules(
             seed=self.config.seed,
@@ -142,7 +141,7 @@ class Run:
                     first,
                     last,
                     arrays,
-                    self.group_starts,
+                    self.groups,
                     rules,
                     shared,
                     workspaces[thread],
@@ -194,7 +193,7 @@ class Run:
             )
 
     def _pairs_in(self, steps: int) -> int:
-        return min(steps * self.groups_per_step * GROUP, self.pairs)
+        return min(steps * self.groups_per_step * self.groups.size, self.pairs)
 
     def _means(self, column: int) -> dict[str, float]:
         statistics = self.state.statistics
@@ -242,6 +241,14 @@ class Run:
                 recall=recall or {},
             )
         )
+
+
+def _group_size(pairs: int) -> int:
+    """Pairs of a group: a power of two, because the choice must not hang on a single pair."""
+    size = GROUP
+    while size > _SMALLEST_GROUP and size * _STEPS_PER_EPOCH > pairs:
+        size //= 2
+    return size
 
 
 def _mean(recall: dict[str, float]) -> float:

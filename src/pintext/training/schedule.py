@@ -14,7 +14,7 @@ from pintext.compiled import compiled
 from pintext.training.objective import GROUP
 from pintext.training.randomness import key, permuted, uniform_below
 
-__all__ = ["CorpusArrays", "GroupDraw", "count_groups", "draw_group"]
+__all__ = ["CorpusArrays", "GroupDraw", "Groups", "count_groups", "draw_group"]
 
 _GROUP_ORDER, _PAIR_ORDER, _BACKGROUND = 1, 2, 3  # purposes of random streams
 _LONG_LIST = 1024
@@ -52,10 +52,17 @@ class GroupDraw(NamedTuple):
         )
 
 
-def count_groups(pair_starts: I64) -> I64:
-    """Return int64 (n_tasks + 1,): where each task's groups start in the list of all groups."""
-    sizes = np.diff(pair_starts)
-    return np.concatenate([[0], np.cumsum(-(-sizes // GROUP))]).astype(np.int64)
+class Groups(NamedTuple):
+    """How the pairs of each task fall into groups."""
+
+    size: int  # pairs of a group, at most GROUP; the last group of a task may have fewer
+    starts: I64  # (n_tasks + 1,) where each task's groups start in the list of all groups
+
+
+def count_groups(pair_starts: I64, size: int = GROUP) -> Groups:
+    """Divide the pairs of each task into groups of ``size`` pairs, 1..GROUP, and a shorter last."""
+    counts = -(-np.diff(pair_starts) // size)
+    return Groups(size, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
 
 
 @compiled
@@ -100,7 +107,7 @@ def _mask_known(
 @compiled
 def draw_group(
     corpus: CorpusArrays,
-    group_starts: I64,
+    groups: Groups,
     seed: int,
     epoch: int,
     position: int,
@@ -113,7 +120,7 @@ def draw_group(
 
     Args:
         corpus: the training pairs.
-        group_starts: from :func:`count_groups`.
+        groups: from :func:`count_groups`.
         seed: seed of the run.
         epoch: epoch, from 0.
         position: place in the epoch's order, 0..n_groups-1.
@@ -127,14 +134,14 @@ def draw_group(
         the task and the number of pairs in the group.
     """
     tasks = corpus.pair_starts.shape[0] - 1
-    group = permuted(position, group_starts[tasks], key(seed, _GROUP_ORDER, epoch, 0))
+    group = permuted(position, groups.starts[tasks], key(seed, _GROUP_ORDER, epoch, 0))
     task = 0
-    while group >= group_starts[task + 1]:
+    while group >= groups.starts[task + 1]:
         task += 1
     first_pair, last_pair = corpus.pair_starts[task], corpus.pair_starts[task + 1]
     count = last_pair - first_pair
-    first = (group - group_starts[task]) * GROUP
-    pairs = min(GROUP, count - first)
+    first = (group - groups.starts[task]) * groups.size
+    pairs = min(groups.size, count - first)
     order = key(seed, _PAIR_ORDER, epoch, task)
     for i in range(pairs):
         pair = first_pair + permuted(first + i, count, order)

@@ -14,7 +14,7 @@ import numpy as np
 from pintext.arrays import I32, I64, U8, Floats
 from pintext.compiled import compiled, compiled_fast
 from pintext.training.objective import GROUP, GroupBuffers, group_gradient, sum_rows
-from pintext.training.schedule import CorpusArrays, GroupDraw, draw_group
+from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, draw_group
 from pintext.training.threads import meet
 
 __all__ = ["LOOKED_AT", "LOSS", "VIOLATED", "Rules", "Shared", "Workspace", "run_steps"]
@@ -89,23 +89,23 @@ def _compute(
     epoch: int,
     step: int,
     corpus: CorpusArrays,
-    group_starts: I64,
+    groups: Groups,
     rules: Rules,
     shared: Shared,
     mine: Workspace,
 ) -> None:
     """Compute the gradients of this thread's groups; the dictionary is only read."""
-    groups = group_starts[group_starts.shape[0] - 1]
+    count = groups.starts[groups.starts.shape[0] - 1]
     width = shared.entities.shape[1]
     for slot in range(thread, rules.groups_per_step, threads):
         position = step * rules.groups_per_step + slot
-        if position >= groups:
+        if position >= count:
             shared.tasks[slot] = -1
             continue
         entities = shared.entities[slot]
         task, pairs = draw_group(
             corpus,
-            group_starts,
+            groups,
             rules.seed,
             epoch,
             position,
@@ -234,14 +234,14 @@ def run_steps(
     first: int,
     last: int,
     corpus: CorpusArrays,
-    group_starts: I64,
+    groups: Groups,
     rules: Rules,
     shared: Shared,
     mine: Workspace,
 ) -> None:
     """Run steps ``first``..``last - 1`` of an epoch, together with the rest of the team."""
     for step in range(first, last):
-        _compute(thread, threads, epoch, step, corpus, group_starts, rules, shared, mine)
+        _compute(thread, threads, epoch, step, corpus, groups, rules, shared, mine)
         meet(shared.arrivals, thread, threads)
         done = epoch * rules.steps_per_epoch + step
         rate = shared.embeddings.dtype.type(rules.learning_rate * (1.0 - done / rules.total_steps))
