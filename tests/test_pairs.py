@@ -6,7 +6,10 @@ import io
 import json
 import math
 import os
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -342,12 +345,25 @@ def test_missing_and_empty_places(tmp_path: Path) -> None:
         next(PairSource(save(tmp_path / "x.csv", encode("csv"))).batches(rows=0))
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a file it may not read")
-def test_unreadable_file(tmp_path: Path) -> None:
-    path = save(tmp_path / "x.csv", encode("csv"))
-    path.chmod(0)
-    with pytest.raises(DataError, match="cannot be read: Permission denied"):
-        read(path)
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root may read everything, so be nobody for a moment."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_unreadable_file() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = save(Path(folder) / "x.csv", encode("csv"))
+        path.chmod(0)
+        Path(folder).chmod(0o755)
+        with ordinary_user(), pytest.raises(DataError, match="cannot be read: Permission denied"):
+            read(path)
 
 
 def test_a_file_that_goes_away(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
     """Enough pairs for 5 groups a step, so that 2, 3 and 5 threads really share the work."""
     pairs = write_dataset(tmp_path, planted_pairs(44_000))
     config = TrainConfig(dim=24, epochs=1, min_count=1, batch_size=5 * GROUP, validation=0.01)
-    corpus = prepare_corpus(PairSource(pairs), config, tmp_path)
+    (tmp_path / "work").mkdir()
+    corpus = prepare_corpus(PairSource(pairs), config, tmp_path / "work")
     assert Run(corpus, config, 1, lambda _: None).groups_per_step == 5
     folders = []
     for threads in (1, 2, 3, 5):
