@@ -6,11 +6,13 @@ threads.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
-__all__ = ["compiled", "compiled_fast"]
+__all__ = ["compiled", "compiled_fast", "prefetch"]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -28,3 +30,20 @@ def compiled_fast(function: Function) -> Function:
     """Compile with sums in the order that suits the processor: always the same on one machine."""
     machine_code: Function = njit(cache=True, nogil=True, fastmath=_FAST)(function)
     return machine_code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, array: Any, index: Any) -> Any:  # noqa: ARG001
+    """Ask for the cache line of ``array[index]`` of a one-dimensional array, and do not wait."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        instruction = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        line = builder.bitcast(builder.gep(data, [arguments[1]]), pointer)
+        # to read (0), to keep in every level of cache (3), data (1)
+        builder.call(instruction, [line, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.Array(array.dtype, 1, "C"), types.int64), generate

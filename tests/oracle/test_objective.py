@@ -81,7 +81,6 @@ def compiled_gradient(group: Group, dtype: type) -> tuple[tuple[float, int, int]
         group.vectors.astype(dtype),
         np.arange(slots, dtype=np.int32),
         np.arange(slots + 1, dtype=np.int64),
-        np.arange(slots, dtype=np.int32),
         group.pairs,
         group.weights.astype(dtype),
         dtype(group.margin),
@@ -304,11 +303,13 @@ def fast_steps(
 ) -> tuple[F64, F64, F64]:
     """The same by ``run_steps``; rows, AdaGrad squares and statistics."""
     width, dim = 2 * GROUP + NEGATIVES, start.shape[1]
+    words = width * int(np.diff(corpus.starts).max())
     rows: Floats = start.astype(dtype)
     shared = Shared(
         embeddings=rows,
         squares=np.zeros((1, WORDS), dtype),
-        entities=np.zeros((GROUPS_PER_STEP, width), np.int32),
+        tokens=np.zeros((GROUPS_PER_STEP, words), np.int32),
+        starts=np.zeros((GROUPS_PER_STEP, width + 1), np.int64),
         gradients=np.zeros((GROUPS_PER_STEP * width, dim), dtype),
         active=np.zeros((GROUPS_PER_STEP, width), np.uint8),
         tasks=np.zeros(GROUPS_PER_STEP, np.int32),
@@ -317,8 +318,7 @@ def fast_steps(
         traffic=np.zeros((1, 16), np.int64),
         arrivals=np.zeros(16, np.int64),
     )
-    occurrences = GROUPS_PER_STEP * width * int(np.diff(corpus.starts).max())
-    mine = Workspace.allocate(WORDS, occurrences, NEGATIVES, dim, dtype)
+    mine = Workspace.allocate(WORDS, GROUPS_PER_STEP * words, NEGATIVES, dim, dtype)
     groups = groups_of(corpus)
     for epoch in range(epochs):
         run_steps(0, 1, epoch, 0, rules.steps_per_epoch, corpus, groups, rules, shared, mine)

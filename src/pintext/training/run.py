@@ -29,7 +29,7 @@ _STEPS_PER_EPOCH = 64
 """Small inputs take smaller groups and batches, so that an epoch still has so many steps."""
 _SMALLEST_GROUP = 16
 _SECONDS_PER_CALL = 0.2  # between two looks at the clock, the callback and interrupts
-_MOST_OCCURRENCES = 1 << 28  # words of one step, 1 GiB for each of three arrays
+_MOST_WORDS = 1 << 28  # of one step; 1 GiB, and three more for each thread
 
 
 class Run:
@@ -83,13 +83,20 @@ class Run:
         threads, dim = self.team.threads, self.config.dim
         width = 2 * GROUP + self.config.negatives
         slots = self.groups_per_step
+        words = slots * width * self.corpus.longest
+        if words > _MOST_WORDS:
+            raise TrainingError(
+                f"a batch could hold {words:,} words, the longest text having "
+                f"{self.corpus.longest:,}; lower max_tokens or batch_size"
+            )
         rows = self.state.embeddings.shape[0]
         squares = np.zeros((-(-rows // threads), threads), np.float32)
         squares.ravel()[:rows] = self.state.squares
         return Shared(
             embeddings=self.state.embeddings,
             squares=np.ascontiguousarray(squares.T),
-            entities=np.zeros((slots, width), np.int32),
+            tokens=np.zeros((slots, width * self.corpus.longest), np.int32),
+            starts=np.zeros((slots, width + 1), np.int64),
             gradients=np.zeros((slots * width, dim), np.float32),
             active=np.zeros((slots, width), np.uint8),
             tasks=np.zeros(slots, np.int32),
@@ -101,12 +108,7 @@ class Run:
 
     def _workspaces(self, shared: Shared) -> list[Workspace]:
         negatives, dim = self.config.negatives, self.config.dim
-        occurrences = self.corpus.longest * shared.active.size
-        if occurrences > _MOST_OCCURRENCES:
-            raise TrainingError(
-                f"a batch could hold {occurrences:,} words, the longest text having "
-                f"{self.corpus.longest:,}; lower max_tokens or batch_size"
-            )
+        occurrences = shared.tokens.size
         rows = shared.squares.shape[1]
         return [
             Workspace.allocate(rows, occurrences, negatives, dim) for _ in range(self.team.threads)

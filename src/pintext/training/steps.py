@@ -12,14 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pintext.arrays import I32, I64, U8, Floats
-from pintext.compiled import compiled, compiled_fast
+from pintext.compiled import compiled, compiled_fast, prefetch
 from pintext.training.objective import GROUP, GroupBuffers, group_gradient, sum_rows
-from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, draw_group
+from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, draw_group, gather_words
 from pintext.training.threads import meet
 
 __all__ = ["LOOKED_AT", "LOSS", "VIOLATED", "Rules", "Shared", "Workspace", "run_steps"]
 
 LOSS, VIOLATED, LOOKED_AT = 0, 1, 2  # columns of the statistics
+_AHEAD = 3
+"""Rows between asking memory for one and changing it."""
 
 
 class Rules(NamedTuple):
@@ -41,7 +43,8 @@ class Shared(NamedTuple):
 
     embeddings: Floats  # (n_words, dim) the dictionary
     squares: Floats  # (threads, rows per thread) AdaGrad: row r is at [r % threads, r // threads]
-    entities: I32  # (groups_per_step, 2 * GROUP + negatives)
+    tokens: I32  # (groups_per_step, words at most) the words of each group's entities
+    starts: I64  # (groups_per_step, 2 * GROUP + negatives + 1) where each entity's words start
     gradients: Floats  # (groups_per_step * (2 * GROUP + negatives), dim)
     active: U8  # (groups_per_step, 2 * GROUP + negatives)
     tasks: I32  # (groups_per_step,) task of each group, -1 past the end of the epoch
@@ -56,13 +59,14 @@ class Workspace(NamedTuple):
 
     buffers: GroupBuffers
     draw: GroupDraw
+    entities: I32  # (2 * GROUP + negatives,) of the group at work
     head: I32  # (rows per thread,) first occurrence of an owned row in this step, -1 for none
     tail: I32  # (rows per thread,) last occurrence
     rows: I32  # owned rows that occur in this step, in order of first occurrence
     occurrence: I32  # (occurrences,) group * (2 * GROUP + negatives) + entity
     following: I32  # (occurrences,) next occurrence of the same row, -1 at the end
     chain: I32  # (occurrences,) occurrences of one row, in order
-    total: Floats  # (dim,) gradient of one row
+    total: Floats  # (1, dim) gradient of one row
 
     @classmethod
     def allocate(
@@ -72,13 +76,14 @@ class Workspace(NamedTuple):
         return cls(
             buffers=GroupBuffers.allocate(negatives, dim, dtype),
             draw=GroupDraw.allocate(negatives, dtype),
+            entities=np.zeros(2 * GROUP + negatives, np.int32),
             head=np.full(rows, -1, np.int32),
             tail=np.zeros(rows, np.int32),
             rows=np.zeros(min(rows, occurrences), np.int32),
             occurrence=np.zeros(occurrences, np.int32),
             following=np.zeros(occurrences, np.int32),
             chain=np.zeros(occurrences, np.int32),
-            total=np.zeros(dim, dtype),
+            total=np.zeros((1, dim), dtype),
         )
 
 
@@ -96,13 +101,13 @@ def _compute(
 ) -> None:
     """Compute the gradients of this thread's groups; the dictionary is only read."""
     count = groups.starts[groups.starts.shape[0] - 1]
-    width = shared.entities.shape[1]
+    width = shared.active.shape[1]
     for slot in range(thread, rules.groups_per_step, threads):
         position = step * rules.groups_per_step + slot
         if position >= count:
             shared.tasks[slot] = -1
             continue
-        entities = shared.entities[slot]
+        tokens, starts = shared.tokens[slot], shared.starts[slot]
         task, pairs = draw_group(
             corpus,
             groups,
@@ -110,17 +115,17 @@ def _compute(
             epoch,
             position,
             rules.by_engagement,
-            entities,
+            mine.entities,
             mine.draw,
             mine.buffers.masked,
         )
+        gather_words(corpus, mine.entities, pairs, tokens, starts)
         for i in range(pairs):
             mine.draw.weights[i] *= rules.task_weights[task]
         loss, violated, looked_at = group_gradient(
             shared.embeddings,
-            corpus.tokens,
-            corpus.starts,
-            entities,
+            tokens,
+            starts,
             pairs,
             mine.draw.weights,
             rules.margin,
@@ -132,18 +137,13 @@ def _compute(
         shared.group_statistics[slot, LOSS] = loss
         shared.group_statistics[slot, VIOLATED] = violated
         shared.group_statistics[slot, LOOKED_AT] = looked_at
-        for i in range(entities.shape[0]):
-            if i < pairs or GROUP <= i < GROUP + pairs or i >= 2 * GROUP:
-                e = entities[i]
-                shared.traffic[thread, 0] += corpus.starts[e + 1] - corpus.starts[e]
+        shared.traffic[thread, 0] += starts[width]
 
 
 @compiled
-def _collect(
-    thread: int, threads: int, corpus: CorpusArrays, shared: Shared, mine: Workspace
-) -> Any:
+def _collect(thread: int, threads: int, shared: Shared, mine: Workspace) -> Any:
     """List, for each owned row, where it occurs in this step's entities, in the groups' order."""
-    width = shared.entities.shape[1]
+    width = shared.active.shape[1]
     rows = occurrences = 0
     for slot in range(shared.tasks.shape[0]):
         if shared.tasks[slot] < 0:
@@ -151,9 +151,8 @@ def _collect(
         for i in range(width):
             if not shared.active[slot, i]:
                 continue
-            entity = shared.entities[slot, i]
-            for at in range(corpus.starts[entity], corpus.starts[entity + 1]):
-                row = corpus.tokens[at]
+            for at in range(shared.starts[slot, i], shared.starts[slot, i + 1]):
+                row = shared.tokens[slot, at]
                 local = row // threads
                 if row - local * threads != thread:
                     continue
@@ -172,29 +171,29 @@ def _collect(
 
 @compiled_fast
 def _change_row(
-    row: Floats, gradient: Floats, squares: Floats, local: int, rate: Any, max_norm: Any
-) -> None:
+    embeddings: Floats, row: int, gradient: Floats, square_so_far: Any, rules: Rules, rate: Any
+) -> Any:
     """One AdaGrad step of one row, then back into the ball of radius ``max_norm``.
 
     AdaGrad keeps one number a row, the sum of |gradient|^2 so far, so that the first step of a row
     has length ``rate`` whatever the scale of the loss (Duchi, Hazan and Singer, 2011; the form with
-    one number a row is StarSpace's).
+    one number a row is StarSpace's). Returns that number.
     """
-    square = row.dtype.type(0)
-    for k in range(row.shape[0]):
-        square += gradient[k] * gradient[k]
-    squares[local] += square
-    if squares[local] == 0:
-        return
-    scale = rate / np.sqrt(squares[local])
-    norm = row.dtype.type(0)
-    for k in range(row.shape[0]):
-        row[k] -= scale * gradient[k]
-        norm += row[k] * row[k]
-    if norm > max_norm * max_norm:
-        shrink = max_norm / np.sqrt(norm)
-        for k in range(row.shape[0]):
-            row[k] *= shrink
+    dim = embeddings.shape[1]
+    for k in range(dim):
+        square_so_far += gradient[0, k] * gradient[0, k]
+    if square_so_far == 0:
+        return square_so_far
+    scale = rate / np.sqrt(square_so_far)
+    norm = embeddings.dtype.type(0)
+    for k in range(dim):
+        embeddings[row, k] -= scale * gradient[0, k]
+        norm += embeddings[row, k] * embeddings[row, k]
+    if norm > rules.max_norm * rules.max_norm:
+        shrink = rules.max_norm / np.sqrt(norm)
+        for k in range(dim):
+            embeddings[row, k] *= shrink
+    return square_so_far
 
 
 @compiled_fast
@@ -202,14 +201,21 @@ def _update(
     thread: int,
     threads: int,
     rate: Any,
-    corpus: CorpusArrays,
     rules: Rules,
     shared: Shared,
     mine: Workspace,
 ) -> None:
     """Change the rows that this thread owns, each once, by the sum of its gradients."""
-    rows = _collect(thread, threads, corpus, shared, mine)
+    rows = _collect(thread, threads, shared, mine)
+    squares, embeddings = shared.squares[thread], shared.embeddings
+    flat, dim = embeddings.ravel(), embeddings.shape[1]
+    line = 64 // flat.itemsize
     for r in range(rows):
+        if r + _AHEAD < rows:
+            later = np.int64(mine.rows[r + _AHEAD])
+            prefetch(squares, later // threads)
+            for k in range(0, dim, line):
+                prefetch(flat, later * dim + k)
         row = mine.rows[r]
         local = row // threads
         at = mine.head[local]
@@ -219,10 +225,8 @@ def _update(
             mine.chain[count] = mine.occurrence[at]
             count += 1
             at = mine.following[at]
-        sum_rows(shared.gradients, mine.chain, 0, count, mine.total)
-        _change_row(
-            shared.embeddings[row], mine.total, shared.squares[thread], local, rate, rules.max_norm
-        )
+        sum_rows(shared.gradients, mine.chain, 0, count, mine.total, 0)
+        squares[local] = _change_row(embeddings, row, mine.total, squares[local], rules, rate)
     shared.traffic[thread, 1] += rows
 
 
@@ -245,7 +249,7 @@ def run_steps(
         meet(shared.arrivals, thread, threads)
         done = epoch * rules.steps_per_epoch + step
         rate = shared.embeddings.dtype.type(rules.learning_rate * (1.0 - done / rules.total_steps))
-        _update(thread, threads, rate, corpus, rules, shared, mine)
+        _update(thread, threads, rate, rules, shared, mine)
         if thread == 0:
             for slot in range(rules.groups_per_step):
                 task = shared.tasks[slot]

@@ -11,7 +11,7 @@ import numpy as np
 from pintext.arrays import F32, I32
 from pintext.compiled import compiled, compiled_fast
 from pintext.training.corpus import Corpus
-from pintext.training.objective import sum_rows
+from pintext.training.objective import project
 from pintext.training.randomness import key, permuted
 from pintext.training.threads import ThreadTeam
 
@@ -35,22 +35,17 @@ class _Task(NamedTuple):
 @compiled_fast
 def _unit_vectors(embeddings: F32, tokens: I32, starts: Any, entities: I32, units: F32) -> None:
     for i in range(entities.shape[0]):
-        sum_rows(embeddings, tokens, starts[entities[i]], starts[entities[i] + 1], units[i])
-        square = np.float32(0)
-        for k in range(units.shape[1]):
-            square += units[i, k] * units[i, k]
-        if square > 0:
-            scale = np.float32(1) / np.sqrt(square)
-            for k in range(units.shape[1]):
-                units[i, k] *= scale
+        e = entities[i]
+        project(embeddings, tokens, starts[e], starts[e + 1], units, i)
 
 
 @compiled_fast
-def _dot(a: F32, b: F32) -> Any:
-    total = np.float32(0)
-    for k in range(a.shape[0]):
-        total += a[k] * b[k]
-    return total
+def _cosines(queries: F32, query: int, pins: F32, cosines: F32) -> None:
+    for j in range(pins.shape[0]):
+        total = np.float32(0)
+        for k in range(pins.shape[1]):
+            total += queries[query, k] * pins[j, k]
+        cosines[j] = total
 
 
 @compiled
@@ -69,8 +64,7 @@ def _found(
         if query % threads != thread:
             continue
         if query != last:
-            for j in range(pins.shape[0]):
-                cosines[j] = _dot(queries[query], pins[j])
+            _cosines(queries, query, pins, cosines)
             last = query
         mine = cosines[answer_of[i]]
         above = equal = 0
