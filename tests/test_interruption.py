@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from safetensors import safe_open
@@ -43,20 +43,28 @@ def expected(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 class Process:
     """A training in a process of its own, in slow motion; see ``train_process.py``."""
 
-    def __init__(self, pairs: Path, out: Path, *, limit: int = 0, **arguments: Any) -> None:
-        given = {"pairs": str(pairs), "out": str(out), "config": CONFIG.to_dict(), **arguments}
-        given.setdefault("pause", 0.01)
+    def __init__(self, *, limit: int = 0) -> None:
+        """Start the process; it does nothing yet. ``limit`` is for the size of its files."""
 
         def limit_files() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
         self.popen = subprocess.Popen(
-            [sys.executable, str(PROGRAM), json.dumps(given)],
+            [sys.executable, str(PROGRAM)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=limit_files if limit else None,
         )
+
+    def train(self, pairs: Path, out: Path, **arguments: Any) -> Self:
+        """Give it something to do."""
+        given = {"pairs": str(pairs), "out": str(out), "config": CONFIG.to_dict(), **arguments}
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(json.dumps({"pause": 0.01, **given}) + "\n")
+        self.popen.stdin.flush()
+        return self
 
     def wait_for(self, *phases: str) -> None:
         """Read until the training says that it is in one of these phases."""
@@ -72,6 +80,20 @@ class Process:
             self.popen.send_signal(sent)
         _, errors = self.popen.communicate(timeout=120)
         return self.popen.returncode, errors
+
+
+def processes(count: int) -> Iterator[Process]:
+    """That many processes; while one is at work, the next is already importing."""
+    started = [Process()]
+    try:
+        for number in range(count):
+            if number + 1 < count:
+                started.append(Process())
+            yield started[number]
+    finally:
+        for process in started:
+            process.popen.kill()
+            process.popen.communicate()
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -98,8 +120,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
     draw = random.Random(0)
     out = tmp_path / "model"
     reached = [(0, 0)]
-    for attempt in range(10):
-        process = Process(pairs, out, resume=True, threads=draw.randint(1, 3), checkpoint_minutes=0)
+    for attempt, process in enumerate(processes(10)):
+        threads = draw.randint(1, 3)
+        process.train(pairs, out, resume=True, threads=threads, checkpoint_minutes=0)
         process.wait_for("reading" if attempt < 2 else "training")
         if attempt % 2:
             process.wait_for("reading", "training", "epoch")  # a checkpoint was saved in between
@@ -109,8 +132,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
         reached.append(progress_in(out))
     assert reached == sorted(reached)
     assert len(set(reached)) > 4
-    process = Process(pairs, out, resume=True, threads=2)
-    assert process.end() == (0, "")
+    train(pairs, CONFIG, out=out, resume=True, threads=2)
     assert folder_bytes(out) == expected
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -121,10 +143,9 @@ def test_interrupted_or_terminated_it_leaves_a_checkpoint(
     draw = random.Random(1)
     out = tmp_path / "model"
     reached = [(0, 0)]
-    for attempt in range(6):
+    for attempt, process in enumerate(processes(6)):
         sent = (signal.SIGINT, signal.SIGTERM)[attempt % 2]
-        threads = draw.randint(1, 3)
-        process = Process(pairs, out, resume=attempt > 0, threads=threads)
+        process.train(pairs, out, resume=attempt > 0, threads=draw.randint(1, 3))
         process.wait_for("training")
         time.sleep(draw.uniform(0, 0.08))
         code, errors = process.end(sent)
@@ -139,7 +160,7 @@ def test_interrupted_or_terminated_it_leaves_a_checkpoint(
 
 def test_only_one_process_trains_into_a_folder(pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    first = Process(pairs, out, threads=1)
+    first = Process().train(pairs, out, threads=1)
     first.wait_for("reading")
     with pytest.raises(LockedError, match=r"model\.training: another process is training"):
         train(pairs, CONFIG, out=out)
@@ -193,9 +214,9 @@ def test_a_full_disk_is_an_error_and_training_goes_on_after_room_is_made(
     minutes = 0 if stage == "checkpoint" else 10
     if stage == "reading":
         with filled(small_disk):
-            code, errors = Process(pairs, out, checkpoint_minutes=minutes).end()
+            code, errors = Process().train(pairs, out, checkpoint_minutes=minutes).end()
     else:
-        process = Process(pairs, out, checkpoint_minutes=minutes)
+        process = Process().train(pairs, out, checkpoint_minutes=minutes)
         process.wait_for("epoch")
         process.wait_for("epoch")
         with filled(small_disk):
@@ -216,7 +237,7 @@ def test_a_file_size_limit_is_an_error_too(
 ) -> None:
     """What stands for a full disk where nothing can be mounted."""
     out = tmp_path / "model"
-    code, errors = Process(pairs, out, limit=100_000).end()
+    code, errors = Process(limit=100_000).train(pairs, out).end()
     assert code == 1
     assert errors.startswith("TrainingError: ")
     assert "model.training" in errors

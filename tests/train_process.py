@@ -1,8 +1,9 @@
 """A training in a process of its own, for tests that stop it; started by ``test_interruption.py``.
 
-Takes the arguments of ``train`` as one JSON object, and ``pause``, the seconds to sleep after each
-progress report, so that it can be caught in the act on a fast machine. Says where it is by one word
-a line: the phase of each report. Exits with 1 and ``Error: message`` on an error of PinText's.
+Waits for a line on stdin, a JSON object: the arguments of ``train``, and ``pause``, the seconds to
+sleep after each progress report, so that it can be caught in the act on a fast machine. Says where
+it is by one word a line, the phase of each report. Exits with 1 and ``Error: message`` on an error
+of PinText's.
 """
 
 import json
@@ -16,7 +17,7 @@ from pintext.training.trainer import train
 
 
 def main() -> None:
-    arguments = json.loads(sys.argv[1])
+    arguments = json.loads(sys.stdin.readline())
     pause = arguments.pop("pause")
 
     def say(progress: Progress) -> None:

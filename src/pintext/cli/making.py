@@ -1,5 +1,6 @@
 """Commands that make something: a model, vectors, the demonstration."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -187,5 +188,6 @@ def demo(out: Path, overwrite: bool, threads: int, quiet: bool) -> None:
 
     from pintext.demo.run import run_demo
 
+    console = Console(width=None if sys.stdout.isatty() else 100)
     with training_progress(quiet) as callback:
-        run_demo(out, overwrite=overwrite, threads=threads, console=Console(), callback=callback)
+        run_demo(out, overwrite=overwrite, threads=threads, console=console, callback=callback)

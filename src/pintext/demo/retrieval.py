@@ -12,7 +12,7 @@ from pintext.arrays import F32, I32, I64
 from pintext.errors import MissingExtraError
 from pintext.text import split_column
 
-__all__ = ["Question", "Recall", "questions"]
+__all__ = ["Question", "Recall", "questions", "unit_vectors"]
 
 _CHUNK = 256  # queries ranked at a time
 _AT = 10
@@ -80,7 +80,7 @@ class Question:
 
     def recall_of_encoder(self, encode: Callable[[list[str]], F32]) -> Recall:
         """Recall of vectors compared by cosine."""
-        queries, pins = _unit(encode(self.queries)), _unit(encode(self.pins))
+        queries, pins = unit_vectors(encode(self.queries)), unit_vectors(encode(self.pins))
         return self.recall(lambda first, last: queries[first:last] @ pins.T)
 
     def recall_of_popularity(self) -> Recall:
@@ -105,7 +105,8 @@ class Question:
         )
 
 
-def _unit(vectors: F32) -> F32:
+def unit_vectors(vectors: F32) -> F32:
+    """The rows divided by their lengths; a row of zeros stays."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     lengths[lengths == 0] = 1
     units: F32 = vectors / lengths
