@@ -25,9 +25,8 @@ WORDS = ["milk", "pasta", "diapers", "shampoo", "dog", "beer"]
 TEXTS = ["baby", "cat toys", "breakfast", "barbecue sauce", "laundry"]
 
 CAUTION = (
-    "No pair asked here was trained on, and all of it is real purchases; but how much of a basket and "
-    "of a\nproduct counts was chosen while looking at these figures: they illustrate, they do not "
-    "compete."
+    "No pair asked here was trained on, and all purchases are real; but how much of a basket and of "
+    "a\nproduct counts was chosen while looking at these figures: they illustrate, not compete."
 )
 
 
