@@ -25,7 +25,7 @@ WORDS = ["milk", "pasta", "diapers", "shampoo", "dog", "beer"]
 TEXTS = ["baby", "cat toys", "breakfast", "barbecue sauce", "laundry"]
 
 CAUTION = (
-    "No pair asked here was trained on, and all purchases are real; but how much of a basket and of "
+    "No pair asked here was trained on, and purchases are real; but how much of a basket and of "
     "a\nproduct counts was chosen while looking at these figures: they illustrate, not compete."
 )
 
