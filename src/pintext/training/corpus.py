@@ -10,7 +10,8 @@ files, so that pairs may be many times larger than memory.
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from pintext.arrays import I32, I64, U8
 from pintext.compiled import compiled
 from pintext.config import TrainConfig
 from pintext.errors import ConfigError, NoPairsError
-from pintext.pairs import PairSource
+from pintext.pairs import PairBatch, PairSource
 from pintext.tensors import write_tensors
-from pintext.training.entities import EntityTable, GrowableArray, map_array
+from pintext.training.entities import EntityTable, GrowableArray, hash_tokens, map_array
 from pintext.training.randomness import key
 from pintext.training.schedule import CorpusArrays
 from pintext.vocabulary import Vocabulary, VocabularyBuilder
@@ -35,6 +36,7 @@ __all__ = ["Corpus", "HeldOut", "open_corpus", "prepare_corpus"]
 _FORMAT = 1
 _TRAIN, _VALIDATION = 0, 1
 _HELD_OUT_QUERIES = 4  # purpose of a random stream; 1..3 are the schedule's
+_LONG = 32  # words or pins, from which on insertion is no longer the fastest sort
 _CHUNK = 1 << 20  # entities rewritten at a time
 _FILES: dict[str, type[np.generic]] = {
     "tokens": np.int32,
@@ -118,6 +120,20 @@ class _Reader:
 
 
 @compiled
+def _sort(values: I32, start: int, stop: int) -> None:
+    """Sort ``values[start:stop]``; most are a few words, where insertion is fastest."""
+    if stop - start > _LONG:
+        values[start:stop].sort()
+        return
+    for i in range(start + 1, stop):
+        value, at = values[i], i
+        while at > start and values[at - 1] > value:
+            values[at] = values[at - 1]
+            at -= 1
+        values[at] = value
+
+
+@compiled
 def _rewrite(tokens: I32, starts: I64, first: int, last: int, row_of: I32, rows: I32) -> I64:
     """Known rows of entities ``first``..``last - 1``, sorted within each; returns their offsets."""
     offsets = np.zeros(last - first + 1, np.int64)
@@ -129,7 +145,7 @@ def _rewrite(tokens: I32, starts: I64, first: int, last: int, row_of: I32, rows:
             if row >= 0:
                 rows[size] = row
                 size += 1
-        rows[start:size].sort()
+        _sort(rows, start, size)
         offsets[entity - first + 1] = size
     return offsets
 
@@ -153,9 +169,7 @@ def _hold_out(tokens: I32, starts: I64, share: float, stream: Any) -> U8:
     chosen = np.zeros(starts.shape[0] - 1, np.uint8)
     limit = share * 18446744073709551616.0
     for entity in range(chosen.shape[0]):
-        h = np.uint64(stream)
-        for i in range(starts[entity], starts[entity + 1]):
-            h = key(np.int64(h & np.uint64(0x7FFFFFFFFFFFFFFF)), _HELD_OUT_QUERIES, tokens[i], 0)
+        h = key(hash_tokens(tokens, starts[entity], starts[entity + 1]), 0, stream, 0)
         chosen[entity] = np.float64(h) < limit
     return chosen
 
@@ -172,7 +186,7 @@ def _known_pins(queries: I32, pins: I32, starts: I64, known: I32) -> None:
         known[position[queries[i]]] = pins[i]
         position[queries[i]] += 1
     for e in range(starts.shape[0] - 1):
-        known[starts[e] : starts[e + 1]].sort()
+        _sort(known, starts[e], starts[e + 1])
 
 
 class _PairWriter:
@@ -297,7 +311,7 @@ def prepare_corpus(
     reader = _Reader(tasks, config, folder)
     numbers = {task: t for t, task in enumerate(tasks)}
     rows = 0
-    for batch in source.batches():
+    for batch in _ahead(source.batches()):
         reader.add(numbers[batch.task], batch.frame)
         rows += batch.frame.height
         rows_read(rows)
@@ -340,6 +354,15 @@ def _seal(folder: Path, meta: bytes) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
     temporary.replace(folder / "corpus.json")
+
+
+def _ahead(batches: Iterator[PairBatch]) -> Iterator[PairBatch]:
+    """Read one batch ahead in a thread, while the batch before it is taken apart."""
+    with ThreadPoolExecutor(1, "pintext-read") as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
 
 
 def _no_pairs(source: PairSource, config: TrainConfig, words: int, held_out: int) -> NoPairsError:

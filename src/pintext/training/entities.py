@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pintext.arrays import I32, I64
 from pintext.compiled import compiled
 
-__all__ = ["EntityTable", "GrowableArray", "map_array"]
+__all__ = ["EntityTable", "GrowableArray", "hash_tokens", "map_array"]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 _SMALLEST = 1 << 16  # elements of a new array, slots of a new table
@@ -77,7 +77,7 @@ class GrowableArray(Generic[Scalar]):
 
 
 @compiled
-def _hash(tokens: I32, start: int, stop: int) -> Any:
+def hash_tokens(tokens: I32, start: int, stop: int) -> Any:
     """FNV-1a over the tokens, with a last scramble so that the low bits depend on all of them."""
     h = np.uint64(0xCBF29CE484222325)
     for i in range(start, stop):
@@ -112,7 +112,7 @@ def _add(
     mask = np.uint64(slots.shape[0] - 1)
     for text in range(offsets.shape[0] - 1):
         first, last = offsets[text], offsets[text + 1]
-        h = _hash(rows, first, last)
+        h = hash_tokens(rows, first, last)
         slot = h & mask
         while True:
             entity = slots[slot]
