@@ -35,6 +35,7 @@ def main() -> None:
                 f"{count:,}",
                 f"{done.seconds:.2f}",
                 f"{done.cpu_seconds:.2f}",
+                f"{done.others:.1f}",
                 f"{done.answer['seconds']:.2f}",
                 f"{training:.2f}",
                 f"{count / done.seconds:,.0f}",
@@ -42,10 +43,11 @@ def main() -> None:
             )
         )
     exponents = np.polyfit(np.log(given.pairs), np.log(np.array(times)), 1)[0]
-    rows.append(("exponent", *(f"{one:.3f}" for one in exponents), "", ""))
+    shown = [f"{one:.3f}" for one in exponents]
+    rows.append(("exponent", *shown[:2], "", *shown[2:], "", ""))
     table(
         f"Growth, 1 epoch, dim 128, {given.threads} threads",
-        "pairs;process s;CPU s;train() s;training phase s;pairs/s process;peak RSS",
+        "pairs;process s;CPU s;others' cores;train() s;training phase s;pairs/s process;peak RSS",
         rows,
     )
 

@@ -31,6 +31,8 @@ class Finished:
     Attributes:
         seconds: wall clock.
         cpu_seconds: processor time of all its threads: what others on the machine change least.
+        others: cores that the rest of the machine kept busy meanwhile (Linux; else not a number).
+            A run during which this is not near 0 does not show the speed of an idle machine.
         peak_bytes: largest resident set.
         answer: the JSON value on the last line of its output, None if that is not JSON.
         lines: (seconds since the start, line) of everything it wrote, both streams.
@@ -39,6 +41,7 @@ class Finished:
 
     seconds: float
     cpu_seconds: float
+    others: float
     peak_bytes: int
     answer: Any
     lines: list[tuple[float, str]]
@@ -52,7 +55,7 @@ def run(command: Sequence[str | Path], *, prepare: Callable[[], None] | None = N
         command: program and arguments.
         prepare: called in the child before the program starts (memory limits).
     """
-    began = time.perf_counter()
+    busy, began = _busy_seconds(), time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command],
         stdout=subprocess.PIPE,
@@ -71,6 +74,7 @@ def run(command: Sequence[str | Path], *, prepare: Callable[[], None] | None = N
     reader.start()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
+    busy = _busy_seconds() - busy
     process.returncode = os.waitstatus_to_exitcode(status)
     reader.join()
     scale = 1 if sys.platform == "darwin" else 1024
@@ -80,7 +84,18 @@ def run(command: Sequence[str | Path], *, prepare: Callable[[], None] | None = N
         answer = None
     cpu_seconds = usage.ru_utime + usage.ru_stime
     peak = usage.ru_maxrss * scale
-    return Finished(seconds, cpu_seconds, peak, answer, lines, process.returncode)
+    others = max((busy - cpu_seconds) / seconds, 0.0)
+    return Finished(seconds, cpu_seconds, others, peak, answer, lines, process.returncode)
+
+
+def _busy_seconds() -> float:
+    """Processor seconds, of all cores, that the machine has been busy for."""
+    try:
+        fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+    except OSError:
+        return float("nan")
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def run_python(code: str, *arguments: Any, **options: Any) -> Finished:

@@ -35,12 +35,13 @@ from synthetic import Recipe, held_out, write_dataset, write_tsv
 
 
 class Result(NamedTuple):
-    """One training: seconds of the process, of all its threads, of training alone; recall@10."""
+    """One training: seconds of the process, of its threads, of training alone, and the rest."""
 
     process: float
     cpu: float
     training: float
     recall: float
+    others: float
 
 
 def train_starspace(
@@ -71,7 +72,8 @@ def starspace_result(
     )
     names, rows = saved["word"].to_list(), np.ascontiguousarray(saved.drop("word").to_numpy())
     queries, pins = (mean_vectors(asked[side].to_list(), names, rows) for side in asked.columns)
-    return Result(done.seconds, done.cpu_seconds, stop - start, recall_at_10(queries, pins))
+    recall = recall_at_10(queries, pins)
+    return Result(done.seconds, done.cpu_seconds, stop - start, recall, done.others)
 
 
 def pintext_result(
@@ -80,7 +82,8 @@ def pintext_result(
     settings = {"dim": 128, "epochs": 1, "margin": margin, "min_count": 1, "validation": 0.0}
     done = train_process(pairs, settings, workers, model)
     training = done.answer["pairs"] / done.answer["rate"]
-    return Result(done.seconds, done.cpu_seconds, training, folder_recall(model, asked))
+    recall = folder_recall(model, asked)
+    return Result(done.seconds, done.cpu_seconds, training, recall, done.others)
 
 
 def main() -> None:
@@ -113,7 +116,8 @@ def main() -> None:
             results.setdefault("PinText", {})[margin] = pintext_result(
                 folder, model, margin, given.workers, asked
             )
-    header = "trainer;margin;process s;CPU s;training s;pairs/s process;pairs/s training;recall@10"
+    header = "trainer;margin;process s;CPU s;others' cores;training s;"
+    header += "pairs/s process;pairs/s training;recall@10"
     table(
         f"{given.pairs:,} pairs, dim 128, 1 epoch, {given.workers} workers",
         header,
@@ -141,6 +145,7 @@ def _row(name: str, margin: float, result: Result, pairs: int) -> Sequence[str]:
         f"{margin:g}",
         f"{result.process:.1f}",
         f"{result.cpu:.1f}",
+        f"{result.others:.1f}",
         f"{result.training:.2f}",
         f"{pairs / result.process:,.0f}",
         f"{pairs / result.training:,.0f}",

@@ -28,6 +28,7 @@ def main() -> None:
                     threads,
                     f"{done.seconds:.1f}",
                     f"{done.cpu_seconds:.1f}",
+                    f"{done.others:.1f}",
                     f"{done.answer['imports']:.1f}",
                     f"{done.answer['reading']:.1f}",
                     f"{given.pairs / done.seconds:,.0f}",
@@ -37,7 +38,8 @@ def main() -> None:
             )
     table(
         f"Whole process, {given.pairs:,} pairs ({megabytes(size)} Parquet), dim 128, 1 epoch",
-        "threads;seconds;CPU s;imports;reading;pairs/s whole;pairs/s training;peak RSS",
+        "threads;seconds;CPU s;others' cores;imports;reading;"
+        "pairs/s whole;pairs/s training;peak RSS",
         rows,
         "Peak RSS counts mapped files that the system may drop; see bounded_memory.py.",
     )
