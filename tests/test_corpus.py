@@ -16,7 +16,7 @@ from pintext.errors import ConfigError, NoPairsError
 from pintext.pairs import PairSource, write_pairs
 from pintext.text import split
 from pintext.training.corpus import Corpus, open_corpus, prepare_corpus
-from training_data import write_dataset
+from training_data import planted_pairs, write_dataset
 
 Bag = tuple[str, ...]
 """An entity: its words, sorted."""
@@ -163,7 +163,7 @@ class Expected:
 
 
 @given(some_rows, some_settings, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_corpus_holds_what_the_rows_say(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], config: TrainConfig, splits: bool
 ) -> None:
@@ -198,7 +198,7 @@ def test_a_corpus_holds_what_the_rows_say(
         for q, p, _ in train.elements():
             positives.setdefault(q, []).append(p)
     assert found.known == {q: sorted(pins) for q, pins in positives.items()}
-    assert not list(folder.glob("raw-*")) + list(folder.glob("entity-*"))
+    assert not list(folder.glob("raw-*"))
 
 
 def same(one: Corpus, other: Corpus) -> bool:
@@ -231,8 +231,6 @@ def test_what_a_killed_preparation_left_does_no_harm(tmp_path: Path) -> None:
         if path.name != "corpus.json":
             (folders[1] / path.name).write_bytes(b"\xff" * 100_000)
             (folders[1] / f"raw-{path.name}").write_bytes(b"\xff" * 100_000)
-    for name in ("tokens.i32", "starts.i64", "hashes.u64"):
-        (folders[1] / f"entity-{name}").write_bytes(b"\xff" * 100_000)
     assert same(prepare_corpus(source, ALL_WORDS, folders[1]), clean)
     assert sorted(p.name for p in folders[0].iterdir()) == sorted(
         p.name for p in folders[1].iterdir()
@@ -252,6 +250,25 @@ def test_entities_that_differ_only_in_rare_words_or_order_become_one(tmp_path: P
     assert corpus.counts["tasks"]["a"]["without_known_words"] == 1
     assert corpus.counts["tasks"]["a"]["queries"] == 1
     assert corpus.counts["tasks"]["a"]["pins"] == 1
+
+
+def test_the_format_of_the_files_changes_nothing(tmp_path: Path) -> None:
+    """A folder of tasks is read task by task, one file as its rows come."""
+    frame = planted_pairs(400).select("query", "pin", "task")
+    frame.write_csv(tmp_path / "pairs.csv")
+    frame.write_ndjson(tmp_path / "pairs.jsonl")
+    sources = [write_dataset(tmp_path, frame), tmp_path / "pairs.csv", tmp_path / "pairs.jsonl"]
+    arrays = []
+    for number, source in enumerate(sources):
+        work = tmp_path / f"work{number}"
+        work.mkdir()
+        corpus = prepare_corpus(PairSource(source), TrainConfig(min_count=1), work)
+        held = corpus.held_out
+        arrays.append([*corpus.arrays, held.queries, held.pins, held.starts])
+    assert arrays[0][-1][-1] > 0
+    for other in arrays[1:]:
+        for one, another in zip(arrays[0], other, strict=True):
+            np.testing.assert_array_equal(one, another)
 
 
 def test_a_query_is_in_training_or_held_out_never_in_both(tmp_path: Path) -> None:

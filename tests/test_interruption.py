@@ -330,12 +330,18 @@ def test_resuming_where_nothing_was_stopped_starts(
     assert folder_bytes(tmp_path / "model") == expected
 
 
-def test_without_resume_it_starts_again(pairs: Path, tmp_path: Path) -> None:
+def test_a_stopped_training_is_forgotten_only_when_asked(pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     stopped_training(pairs, out)
+    kept = checkpoint_of(out).read_bytes()
     phases: list[str] = []
     config = TrainConfig(**{**CONFIG.to_dict(), "epochs": 1})
-    train(pairs, config, out=out, callback=lambda p: phases.append(p.phase))
+    with pytest.raises(
+        TrainingError, match=r"a stopped training waits here.*--resume.*--overwrite"
+    ):
+        train(pairs, config, out=out)
+    assert checkpoint_of(out).read_bytes() == kept
+    train(pairs, config, out=out, overwrite=True, callback=lambda p: phases.append(p.phase))
     assert phases[0] == "reading"
     assert phases.count("epoch") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -368,7 +374,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(pairs: Path, tmp_path: Path) -
     content = checkpoint_of(out).read_bytes()
     for damaged in (content[:1000], b"", content[:-1] + bytes([content[-1] ^ 1])):
         checkpoint_of(out).write_bytes(damaged)
-        with pytest.raises(TrainingError, match="train again without resuming"):
+        with pytest.raises(TrainingError, match="start again from the beginning"):
             train(pairs, CONFIG, out=out, resume=True)
         assert checkpoint_of(out).read_bytes() == damaged
 

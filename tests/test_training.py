@@ -1,5 +1,8 @@
 """``train`` as a person uses it: what is learned, what is written, and what is refused."""
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from pintext.errors import (
     TrainingError,
 )
 from pintext.model import PinTextModel
-from pintext.pairs import PairSource
+from pintext.pairs import PairSource, write_pairs
 from pintext.training.corpus import prepare_corpus
 from pintext.training.objective import GROUP
 from pintext.training.progress import Progress
@@ -116,6 +119,42 @@ def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
     one = folder_bytes(folders[0])
     assert len(one) == 6
     assert all(folder_bytes(folder) == one for folder in folders[1:])
+
+
+TRAIN_PREPARED = """
+import hashlib, json, sys
+from pathlib import Path
+from pintext.config import TrainConfig
+from pintext.training.corpus import open_corpus
+from pintext.training.run import Run
+corpus = open_corpus(Path(sys.argv[1]))
+for dim in (5, 24, 32):
+    config = TrainConfig(dim=dim, epochs=2, validation=0, margin=0.5)
+    result = Run(corpus, config, 1, lambda _: None).train(lambda _: None)
+    print(hashlib.sha256(result.embeddings).hexdigest(), json.dumps(result.history))
+"""
+
+
+def test_code_just_compiled_and_code_from_the_cache_give_the_same_bytes(
+    planted: Path, tmp_path: Path
+) -> None:
+    work, cache = tmp_path / "work", tmp_path / "cache"
+    work.mkdir()
+    prepare_corpus(PairSource(planted), TrainConfig(min_count=1, validation=0), work)
+
+    def results() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", TRAIN_PREPARED, str(work)],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    compiling = results()
+    assert list(cache.rglob("*.nbc"))
+    assert compiling.count("\n") == 3
+    assert results() == compiling
 
 
 def test_the_seed_decides_and_any_number_of_seeds_works(planted: Path) -> None:
@@ -396,3 +435,15 @@ def test_a_batch_that_memory_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="lower max_tokens or batch_size") as caught:
         train(pairs, config)
     assert isinstance(caught.value, PinTextError)
+
+
+def test_the_format_and_the_order_of_tasks_change_no_byte(tmp_path: Path) -> None:
+    frame = planted_pairs()
+    frame.write_csv(tmp_path / "mixed.csv")
+    frame.write_parquet(tmp_path / "mixed.parquet")
+    frame.sort("task", descending=True, maintain_order=True).write_ndjson(tmp_path / "b-a.jsonl")
+    write_pairs(frame, tmp_path / "folder")
+    config = TrainConfig(dim=8, epochs=2, min_count=1)
+    models = [train(path, config) for path in sorted(tmp_path.iterdir())]
+    assert len(models) == 4
+    assert len({model.fingerprint for model in models}) == 1

@@ -3,6 +3,10 @@
 Every compiled function runs without the interpreter lock, on contiguous arrays, and is cached on
 disk beside its source. None starts threads of its own: callers run the same function on Python
 threads.
+
+Callees are always put inside their callers. Otherwise a process that has just compiled a function
+and one that takes it from the cache may use different copies of a callee, whose sums differ in the
+last bit: the first training on a machine would end with other bytes than all later ones.
 """
 
 from collections.abc import Callable
@@ -22,13 +26,15 @@ _FAST = {"contract", "reassoc", "arcp", "nsz"}
 
 def compiled(function: Function) -> Function:
     """Compile with exact floating-point arithmetic."""
-    machine_code: Function = njit(cache=True, nogil=True)(function)
+    machine_code: Function = njit(cache=True, nogil=True, forceinline=True)(function)
     return machine_code
 
 
 def compiled_fast(function: Function) -> Function:
     """Compile with sums in the order that suits the processor: always the same on one machine."""
-    machine_code: Function = njit(cache=True, nogil=True, fastmath=_FAST)(function)
+    machine_code: Function = njit(cache=True, nogil=True, forceinline=True, fastmath=_FAST)(
+        function
+    )
     return machine_code
 
 

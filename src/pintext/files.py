@@ -17,6 +17,7 @@ from pintext.errors import PinTextError
 
 __all__ = ["check_replaceable", "new_file", "new_folder", "reason"]
 
+HOW = "(--overwrite)"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -45,7 +46,9 @@ def new_file(
         if path.is_dir():
             raise error(f"{path}: is a folder; name a file")
         if not overwrite and path.exists():
-            raise error(f"{path}: exists already; choose another name or overwrite it")
+            raise error(
+                f"{path}: exists already; choose another name, or overwrite it (--overwrite)"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         made = _beside(path)
         made.touch(exist_ok=False)
@@ -116,7 +119,7 @@ def check_replaceable(
         raise error(f"{path}: is a file; name a folder")
     found = {inside.name for inside in path.iterdir()}
     if found and not overwrite:
-        raise error(f"{path}: exists already; choose another folder or overwrite it")
+        raise error(f"{path}: exists already; choose another folder or overwrite it {HOW}")
     if strangers := sorted(found - names):
         raise error(
             f"{path}: also holds {', '.join(strangers[:3])}, which would be lost; "

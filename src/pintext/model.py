@@ -10,7 +10,7 @@ from pintext import model_folder, word_vectors
 from pintext.arrays import F32, I64
 from pintext.config import TrainConfig
 from pintext.encoding import encode_text, encode_texts, row_slices
-from pintext.errors import ConfigError, ModelError
+from pintext.errors import ConfigError, DataError, ModelError
 from pintext.text import Texts, split
 from pintext.vocabulary import Coverage, Vocabulary
 
@@ -260,9 +260,12 @@ class PinTextModel:
 
         Raises:
             ConfigError: ``k`` is less than 1.
+            DataError: something other than one text was given.
         """
         if k < 1:
             raise ConfigError(f"k = {k}: expected 1 or more")
+        if not isinstance(word_or_text, str):
+            raise DataError(f"expected one word or text, found a {type(word_or_text).__name__}")
         own = np.unique(self.vocabulary.rows_of(word_or_text))
         unit = _unit(self.encode(word_or_text))
         k = min(k, len(self) - len(own))

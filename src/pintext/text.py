@@ -14,7 +14,7 @@ and :func:`tokenizer_definition` for the ``tokenizers`` library and everything b
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -142,7 +142,7 @@ def as_column(texts: Texts) -> pl.Series:
         if texts.dtype != pl.String:
             raise DataError(f"expected a column of texts, found {texts.dtype}; cast it to String")
         return texts.fill_null("")
-    if isinstance(texts, str | bytes):
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise DataError(f"expected a sequence of texts, found one {type(texts).__name__}")
     texts = list(texts)
     try:

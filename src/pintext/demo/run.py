@@ -1,5 +1,8 @@
 """The demo: a year of real grocery shopping becomes a multitask dictionary, step by step."""
 
+import os
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +25,7 @@ __all__ = ["run_demo"]
 
 CONFIG = TrainConfig()
 WORDS = ["milk", "pasta", "diapers", "shampoo", "dog", "beer"]
+SEEN = 500
 TEXTS = ["baby", "cat toys", "breakfast", "barbecue sauce", "laundry"]
 
 CAUTION = (
@@ -87,12 +91,21 @@ def run_demo(
     say.print(
         f"The model lies in [bold]{out}[/]; all of this took {time.monotonic() - began:.0f} s. "
         "Now try:\n"
-        f"  pintext nn {out} 'organic baby food'\n"
-        f"  pintext explain {out} 'frozen pizza' 'ice cream'\n"
-        f"  pintext info {out}",
+        f"  {_program()} nn {out} 'organic baby food'\n"
+        f"  {_program()} explain {out} 'frozen pizza' 'ice cream'\n"
+        f"  {_program()} info {out}",
         soft_wrap=True,
     )
     return model
+
+
+def _program() -> str:
+    """What a person types to start this installation's ``pintext``."""
+    program = shutil.which("pintext")
+    mine = Path(sys.executable).with_name("pintext")
+    if (program and Path(program).samefile(mine)) or not mine.exists():
+        return "pintext"
+    return os.path.relpath(mine)
 
 
 def _recalls(asked: dict[str, Question], model: PinTextModel) -> dict[str, Recall]:
@@ -115,12 +128,17 @@ def _tell_pairs(say: Console, pairs: pl.DataFrame) -> None:
 
 
 def _tell_words(say: Console, model: PinTextModel) -> None:
-    table = Table(title="What the dictionary learned: nearest words", title_justify="left")
+    title = (
+        f"Nearest words, among those seen {SEEN:,} times (the catalogue cuts and joins some words)"
+    )
+    table = Table(title=title, title_justify="left")
+    often = model.vocabulary.counts.sum(axis=0) >= SEEN
     table.add_column("word")
     table.add_column("neighbours, with their similarity")
     for word in WORDS:
         if word in model:
-            near = model.most_similar(word, k=6)
+            near = model.most_similar(word, k=len(model))
+            near = [n for n in near if often[model.vocabulary.row(n.word)]][:6]
             table.add_row(word, "  ".join(f"{n.word} {n.similarity:.2f}" for n in near))
     say.print(table)
 

@@ -97,6 +97,11 @@ class PairSource:
     """
 
     def __init__(self, path: str | Path, *, tasks: Sequence[str] | None = None) -> None:
+        if not isinstance(path, str | Path):
+            raise DataError(
+                f"expected the path of a file or folder of pairs, found a {type(path).__name__}; "
+                "write_pairs makes such a folder of a data frame"
+            )
         self.path = Path(path)
         self.report = PairReport()
         self._files = find_files(self.path)

@@ -24,6 +24,7 @@ from pintext.tensors import write_tensors
 __all__ = ["Checkpoint", "WorkingFolder"]
 
 _FORMAT = 1
+_START_AGAIN = "start again from the beginning (--overwrite)"
 
 
 def _digest(progress: str, tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -104,17 +105,16 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise TrainingError(
-                f"{path}: the checkpoint cannot be read ({reason(error)}); train again without "
-                "resuming"
+                f"{path}: the checkpoint cannot be read ({reason(error)}); {_START_AGAIN}"
             ) from None
         if metadata.get("format") != str(_FORMAT) or metadata.get("fingerprint") != fingerprint:
             raise TrainingError(
                 f"{path}: the checkpoint was written with other pairs or other settings; give "
-                "the same ones again, or train again without resuming"
+                f"the same ones again, or {_START_AGAIN}"
             )
         progress = metadata.get("progress", "")
         if metadata.get("sha256") != _digest(progress, tensors):
-            raise TrainingError(f"{path}: the checkpoint is damaged; train again without resuming")
+            raise TrainingError(f"{path}: the checkpoint is damaged; {_START_AGAIN}")
         return cls(
             tensors["embeddings"],
             tensors["squares"],

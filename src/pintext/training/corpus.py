@@ -150,17 +150,44 @@ def _rewrite(tokens: I32, starts: I64, first: int, last: int, row_of: I32, rows:
     return offsets
 
 
-def _settle_entities(raw: EntityTable, row_of: I32, folder: Path) -> tuple[EntityTable, I32]:
-    """Rewrite entities in the vocabulary's rows; also give old -> new id, -1 for no word left."""
-    settled = EntityTable(folder, "entity")
-    new_id = np.empty(len(raw), np.int32)
+@compiled
+def _reorder(tokens: I32, starts: I64, order: I64, new_tokens: I32, new_starts: I64) -> None:
+    """Copy entities, ``order[i]`` to place ``i``."""
+    new_starts[0] = size = 0
+    for i in range(order.shape[0]):
+        for at in range(starts[order[i]], starts[order[i] + 1]):
+            new_tokens[size] = tokens[at]
+            size += 1
+        new_starts[i + 1] = size
+
+
+def _settle_entities(raw: EntityTable, row_of: I32, folder: Path) -> I32:
+    """Rewrite the entities in the vocabulary's rows, to ``tokens`` and ``starts``.
+
+    They are numbered in the order of their hashes, so that the numbers, and with them what is drawn
+    as background, depend neither on the format of the files nor on the order in which tasks were
+    read. Returns raw number -> number, -1 where no word is left.
+    """
+    settled = EntityTable(folder, "raw-settled")
+    number = np.empty(len(raw), np.int32)
     for first in range(0, len(raw), _CHUNK):
         last = min(first + _CHUNK, len(raw))
         rows = np.empty(int(raw.starts[last] - raw.starts[first]), np.int32)
         offsets = _rewrite(raw.tokens, raw.starts, first, last, row_of, rows)
         ids = settled.add(rows, offsets)
-        new_id[first:last] = np.where(np.diff(offsets) > 0, ids, -1)
-    return settled, new_id
+        number[first:last] = np.where(np.diff(offsets) > 0, ids, -1)
+    order = np.argsort(settled.hashes, kind="stable")
+    rank = np.empty(order.shape[0], np.int32)
+    rank[order] = np.arange(order.shape[0], dtype=np.int32)
+    tokens = GrowableArray(folder / "tokens", np.int32)
+    starts = GrowableArray(folder / "starts", np.int64)
+    tokens.size, starts.size = settled.tokens.shape[0], settled.starts.shape[0]
+    _reorder(settled.tokens, settled.starts, order, tokens.reserve(0), starts.reserve(0))
+    for array in (tokens, starts, settled):
+        array.close()
+    known = number >= 0
+    number[known] = rank[number[known]]
+    return number
 
 
 @compiled
@@ -247,23 +274,23 @@ class _PairWriter:
             array.close()
 
 
-def _write_pairs(
-    reader: _Reader, entities: EntityTable, new_id: I32, config: TrainConfig
-) -> list[dict[str, int]]:
+def _write_pairs(reader: _Reader, number: I32, config: TrainConfig) -> list[dict[str, int]]:
     """Split the pairs and write them; returns each task's counts."""
+    folder = reader.folder
+    tokens, starts = map_array(folder / "tokens", np.int32), map_array(folder / "starts", np.int64)
     given = any(column[3].values.any() for column in reader.columns)
     share = 0.0 if given else config.validation
     stream = np.uint64(key(config.seed, _HELD_OUT_QUERIES, 0, 0))
-    chosen = _hold_out(entities.tokens, entities.starts, share, stream)
-    writer = _PairWriter(reader.folder, len(entities))
-    counts = [writer.write_task(columns, new_id, chosen) for columns in reader.columns]
+    chosen = _hold_out(tokens, starts, share, stream)
+    writer = _PairWriter(folder, chosen.shape[0])
+    counts = [writer.write_task(columns, number, chosen) for columns in reader.columns]
     writer.close()
     return counts
 
 
-def _write_known(folder: Path, entities: int) -> None:
+def _write_known(folder: Path) -> None:
     queries, pins = map_array(folder / "queries", np.int32), map_array(folder / "pins", np.int32)
-    starts = np.zeros(entities + 1, np.int64)
+    starts = np.zeros_like(map_array(folder / "starts", np.int64))
     known = GrowableArray(folder / "known_pins", np.int32)
     _known_pins(queries, pins, starts, known.reserve(queries.shape[0]))
     known.size = queries.shape[0]
@@ -317,20 +344,15 @@ def prepare_corpus(
         rows_read(rows)
 
     vocabulary, row_of = reader.words.build(config.min_count, config.max_words, config.stop_words)
-    entities, new_id = _settle_entities(reader.entities, row_of, folder)
-    counts = _write_pairs(reader, entities, new_id, config)
-    count = len(entities)
-    entities.close()
+    number = _settle_entities(reader.entities, row_of, folder)
     reader.entities.close()
-    (folder / "entity-tokens.i32").rename(folder / "tokens")
-    (folder / "entity-starts.i64").rename(folder / "starts")
-    (folder / "entity-hashes.u64").unlink()
+    counts = _write_pairs(reader, number, config)
     for path in folder.glob("raw-*"):
         path.unlink()
     if not any(task["pairs"] for task in counts):
         held_out = sum(task["validation_pairs"] for task in counts)
         raise _no_pairs(source, config, len(vocabulary), held_out)
-    _write_known(folder, count)
+    _write_known(folder)
     write_tensors(folder / "vocabulary.safetensors", vocabulary.arrays(), {})
     report = source.report
     meta = {
@@ -367,6 +389,8 @@ def _ahead(batches: Iterator[PairBatch]) -> Iterator[PairBatch]:
 
 def _no_pairs(source: PairSource, config: TrainConfig, words: int, held_out: int) -> NoPairsError:
     report = source.report
+    if not report.rows:
+        return NoPairsError(f"{source.path}: holds no rows, so there is nothing to train on")
     if held_out:
         return NoPairsError(
             f"{source.path}: no pair is left to train on: all {held_out:,} are held out for "

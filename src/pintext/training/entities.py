@@ -167,6 +167,11 @@ class EntityTable:
         """Where each entity's tokens start; one longer than the number of entities."""
         return self._starts.values
 
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        """A hash of each entity's tokens, the same in every table."""
+        return self._hashes.values
+
     def add(self, rows: I32, offsets: I64) -> I32:
         """Return the entity id of each text ``rows[offsets[i]:offsets[i + 1]]``."""
         texts = offsets.shape[0] - 1

@@ -46,7 +46,7 @@ def train(
         out: folder to write the model to. While training, ``OUT.training`` beside it holds the
             prepared pairs and the checkpoint. Without ``out`` nothing is kept but the returned
             model.
-        overwrite: replace a model that is already at ``out``.
+        overwrite: replace a model that is already at ``out``, and forget a stopped training.
         resume: go on from the checkpoint of a training into ``out`` that was stopped; start from
             the beginning where there is none.
         threads: threads to use; 0 for all cores this process may run on.
@@ -64,11 +64,8 @@ def train(
             the checkpoint belongs to another training.
         DivergedError: the loss is not finite any more.
     """
-    config = config or TrainConfig()
-    if resume and out is None:
-        raise ConfigError("resume needs out, the folder that the stopped training wrote to")
-    if threads < 0:
-        raise ConfigError(f"threads = {threads}: expected 0 for all cores, or a positive number")
+    config = TrainConfig() if config is None else config
+    _check(config, out, resume=resume, threads=threads)
     threads = threads or available_cores()
     report = callback or (lambda _: None)
     source = pairs if isinstance(pairs, PairSource) else PairSource(pairs)
@@ -80,16 +77,11 @@ def train(
                 check_replaceable(Path(out), TrainingError, FILES, overwrite=overwrite)
             path = Path(f"{os.path.realpath(out)}.training")  # one for all links to a folder
         work = stack.enter_context(WorkingFolder(path))
-        fingerprint = _fingerprint(source, config)
         if not resume:
-            work.clear()
+            _start_again(work, overwrite=overwrite)
+        fingerprint = _fingerprint(source, config)
         resumed = _resumed(work, fingerprint)
-        try:
-            corpus = _corpus(work, source, config, report)
-        except (ConfigError, DataError):
-            if not resumed:
-                work.remove()
-            raise
+        corpus = _corpus(work, source, config, report, keep=resumed is not None)
         run = Run(corpus, config, threads, report)
         if resumed:
             run.state = resumed
@@ -105,6 +97,25 @@ def train(
             model.save_pretrained(out, overwrite=overwrite)
             work.remove()
     return model
+
+
+def _check(config: TrainConfig, out: str | Path | None, *, resume: bool, threads: int) -> None:
+    if not isinstance(config, TrainConfig):
+        raise ConfigError(f"config: expected a TrainConfig, found a {type(config).__name__}")
+    if resume and out is None:
+        raise ConfigError("resume needs out, the folder that the stopped training wrote to")
+    if threads < 0:
+        raise ConfigError(f"threads = {threads}: expected 0 for all cores, or a positive number")
+
+
+def _start_again(work: WorkingFolder, *, overwrite: bool) -> None:
+    """Forget what an earlier training left; hours of work only if that is asked for."""
+    if work.checkpoint.exists() and not overwrite:
+        raise TrainingError(
+            f"{work.path}: a stopped training waits here; go on with it (--resume) or start again "
+            "from the beginning (--overwrite)"
+        )
+    work.clear()
 
 
 def _fingerprint(source: PairSource, config: TrainConfig) -> str:
@@ -124,17 +135,27 @@ def _corpus(
     source: PairSource,
     config: TrainConfig,
     report: Callable[[Progress], None],
+    *,
+    keep: bool,
 ) -> Corpus:
-    """The pairs that a stopped training had prepared, if they are the same, or else new ones."""
+    """The pairs that a stopped training had prepared, if they are the same, or else new ones.
+
+    Where there are none the working folder is removed, unless it is to be kept for its checkpoint.
+    """
     if (work.corpus / "corpus.json").exists():
         corpus = open_corpus(work.corpus)
         if corpus.fingerprint == corpus_fingerprint(source, config):
             return corpus
-    with _disk_errors(work.corpus):
-        work.corpus.mkdir(exist_ok=True)
-        return prepare_corpus(
-            source, config, work.corpus, lambda rows: report(Progress("reading", rows_read=rows))
-        )
+    try:
+        with _disk_errors(work.corpus):
+            work.corpus.mkdir(exist_ok=True)
+            return prepare_corpus(
+                source, config, work.corpus, lambda rows: report(Progress("reading", rows))
+            )
+    except (ConfigError, DataError):
+        if not keep:
+            work.remove()
+        raise
 
 
 @contextmanager
