@@ -258,7 +258,7 @@ def test_the_format_of_the_files_changes_nothing(tmp_path: Path) -> None:
     frame.write_csv(tmp_path / "pairs.csv")
     frame.write_ndjson(tmp_path / "pairs.jsonl")
     sources = [write_dataset(tmp_path, frame), tmp_path / "pairs.csv", tmp_path / "pairs.jsonl"]
-    arrays = []
+    arrays: list[list[Any]] = []
     for number, source in enumerate(sources):
         work = tmp_path / f"work{number}"
         work.mkdir()
