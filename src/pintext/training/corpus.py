@@ -176,7 +176,7 @@ def _settle_entities(raw: EntityTable, row_of: I32, folder: Path) -> I32:
         offsets = _rewrite(raw.tokens, raw.starts, first, last, row_of, rows)
         ids = settled.add(rows, offsets)
         number[first:last] = np.where(np.diff(offsets) > 0, ids, -1)
-    order = np.argsort(settled.hashes, kind="stable")
+    order = np.argsort(settled.hashes)
     rank = np.empty(order.shape[0], np.int32)
     rank[order] = np.arange(order.shape[0], dtype=np.int32)
     tokens = GrowableArray(folder / "tokens", np.int32)
