@@ -22,7 +22,10 @@ from pintext.training.validation import Validation
 __all__ = ["INITIAL_NORM", "Run"]
 
 INITIAL_NORM = 0.1
-"""Expected length of a row before training, chosen by ``benchmarks/sweep.py``."""
+"""Expected length of a row before training.
+
+On synthetic pairs 0.03 and 0.1 did alike, 0.01 and 0.3 worse; on the grocery pairs 1.0 did worse.
+"""
 
 _INITIAL_ROWS = 6  # purpose of a random stream
 _STEPS_PER_EPOCH = 64
