@@ -125,7 +125,12 @@ class TrainConfig(Config, frozen=True):
         int, Meta(ge=1, le=2**31 - 2, description="rows at most; the most frequent words stay")
     ] = 1_000_000
     max_tokens: Annotated[
-        int, Meta(ge=1, le=2**31 - 1, description="words read from the front of each text")
+        int,
+        Meta(
+            ge=1,
+            le=2**31 - 1,
+            description="words that training reads from the front of a text; encoding reads all",
+        ),
     ] = 512
     stop_words: Annotated[tuple[str, ...], Meta(description="words that never get a row")] = ()
     validation: Annotated[

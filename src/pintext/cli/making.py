@@ -66,6 +66,9 @@ def train(
     PAIRS is a folder task=NAME/*.parquet, or one Parquet, CSV, TSV or JSON-lines file (.gz too)
     with the columns query, pin and task. Options beat the file given with --config.
 
+    A training that was stopped leaves MODEL.training beside the model. Go on with --resume, or
+    start again with --overwrite.
+
     \b
     Example:
       pintext train pairs/ --out model/ --dim 64 --task-weight search=2
