@@ -100,7 +100,7 @@ def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
     "--coverage",
     "source",
     type=click.Path(allow_dash=True, path_type=Path),
-    help="How many of the words of this file's texts have a row; - is standard input.",
+    help="How many of the words of this file's texts have a row; - is plain text from a pipe.",
 )
 @click.option("--column", default="text", show_default=True, help="Column that holds the texts.")
 @json_option

@@ -64,7 +64,8 @@ def train(
     """Learn a dictionary from the positive pairs in PAIRS.
 
     PAIRS is a folder task=NAME/*.parquet, or one Parquet, CSV, TSV or JSON-lines file (.gz too)
-    with the columns query, pin and task. Options beat the file given with --config.
+    or a folder of such, with the columns query, pin and task. Options beat the file given with
+    --config.
 
     A training that was stopped leaves MODEL.training beside the model. Go on with --resume, or
     start again with --overwrite.
@@ -80,7 +81,7 @@ def train(
 
     config = config_from(TrainConfig, config_file, typed)
     source = PairSource(pairs)
-    if resume and not out.with_name(out.name + ".training").exists():
+    if resume and not (out.exists() or out.with_name(out.name + ".training").exists()):
         note(f"no stopped training into {out} was found; starting from the beginning")
     try:
         with training_progress(quiet) as callback:
@@ -98,6 +99,10 @@ def train(
         raise Interrupted("interrupted; to go on, give the same command with --resume") from None
     if source.report.rejected and not quiet:
         note(f"{pairs}: {source.report.summary()}")
+    ran, best = model.card["epochs"], model.card["best_epoch"]
+    if best < ran and not quiet:
+        stopped = f"stopped after epoch {ran}; " if ran < config.epochs else ""
+        note(f"{stopped}recall@10 of the held-out queries was best in epoch {best}, which is kept")
     show_model(model, out, table=as_table(force_json))
 
 
@@ -108,7 +113,7 @@ def train(
     "--input",
     "source",
     type=click.Path(allow_dash=True, path_type=Path),
-    help="Parquet, CSV, TSV, JSON lines, or plain text, one a line; - is standard input.",
+    help="Parquet, CSV, TSV, JSON lines, or plain text, one a line; - is plain text from a pipe.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Parquet file for the vectors.")
 @click.option("--column", default="text", show_default=True, help="Column that holds the texts.")

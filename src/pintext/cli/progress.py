@@ -69,6 +69,7 @@ class _Lines:
             return  # what comes out is the result, not progress
         if progress.phase == "training" and self._phase == "reading":
             self._shown = -math.inf
+            click.echo(f"read {progress.rows_read:,} rows", err=True)
         self._phase = progress.phase
         wait = SECONDS_BETWEEN_EPOCHS if progress.phase == "epoch" else SECONDS_BETWEEN_LINES
         now = time.monotonic()

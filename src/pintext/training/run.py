@@ -207,6 +207,12 @@ class Run:
             zip(self.corpus.tasks, (statistics[:, column] / looked_at).tolist(), strict=True)
         )
 
+    def _means_so_far(self, column: int) -> dict[str, float]:
+        """The means of tasks whose turn has come in this epoch: no figure beats a false 0."""
+        looked_at = self.state.statistics[:, LOOKED_AT]
+        started = {t for t, seen in zip(self.corpus.tasks, looked_at, strict=True) if seen}
+        return {task: mean for task, mean in self._means(column).items() if task in started}
+
     def _end_epoch(self) -> None:
         """Judge the epoch, keep the dictionary if it is the best so far, and turn to the next."""
         state = self.state
@@ -241,8 +247,8 @@ class Run:
                 pairs_total=epochs * self.pairs,
                 pairs_per_second=pace,
                 seconds_left=(epochs * self.pairs - done) / pace if pace else 0.0,
-                loss=self._means(LOSS),
-                violated=self._means(VIOLATED),
+                loss=self._means_so_far(LOSS),
+                violated=self._means_so_far(VIOLATED),
                 recall=recall or {},
             )
         )
