@@ -80,6 +80,17 @@ class TrainConfig(Config, frozen=True):
         int,
         Meta(ge=1, le=4096, title="dim", description="length of a word's row in the dictionary"),
     ] = 128
+    loss: Annotated[
+        Literal["hinge", "softmax"],
+        Meta(
+            description="hinge: every cos(q, p+) must exceed cos(q, p-) by the margin (the "
+            "article's); softmax: p+ must be the likeliest of p+ and all p-"
+        ),
+    ] = "hinge"
+    temperature: Annotated[
+        float,
+        Meta(ge=0.01, le=10, title="tau", description="of the softmax loss; lower is sharper"),
+    ] = 0.1
     margin: Annotated[
         float,
         Meta(gt=0, le=2, title="mu", description="how far cos(q, p+) must exceed cos(q, p-)"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pintext.arrays import I32, U8, Floats
-from pintext.training.objective import GROUP, GroupBuffers, group_gradient
+from pintext.training.objective import GROUP, GroupBuffers, Loss, group_gradient
 from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, count_groups, draw_group
 from pintext.training.steps import Rules, Shared, Workspace, run_steps
 from training_data import Pair, corpus_arrays
@@ -31,29 +31,56 @@ class Group(NamedTuple):
     weights: F64
     masked: U8
     margin: float
+    temperature: float = 0.0  # of the softmax loss; 0 for hinge
 
     def __repr__(self) -> str:
-        return f"Group{self.vectors.shape, self.pairs, self.margin, self.masked.mean()}"
+        shape, losses = self.vectors.shape, (self.margin, self.temperature)
+        return f"Group{shape, self.pairs, losses, self.masked.mean()}"
 
-    def excesses(self) -> dict[tuple[int, int], float]:
-        """mu - cos(q, p+) + cos(q, p-) of each pair i and each unmasked background entity j."""
+    def of_loss(self, dtype: type) -> Loss:
+        return Loss(self.temperature > 0, dtype(self.margin), dtype(self.temperature or 1))
+
+    def edges(self) -> dict[tuple[int, int], float]:
+        """What counts as violated where it is above 0, for each pair i and unmasked background j.
+
+        Hinge: mu - cos(q, p+) + cos(q, p-). Softmax: the same without mu.
+        """
         v = self.vectors
+        mu = 0.0 if self.temperature else self.margin
         return {
-            (i, j): self.margin - cosine(v[i], v[GROUP + i]) + cosine(v[i], v[2 * GROUP + j])
+            (i, j): mu - cosine(v[i], v[GROUP + i]) + cosine(v[i], v[2 * GROUP + j])
             for i in range(self.pairs)
             for j in range(v.shape[0] - 2 * GROUP)
             if not self.masked[i, j]
         }
 
+    def odds(self) -> list[dict[int, float]]:
+        """How much likelier than p+ the softmax takes each background entity of each pair to be."""
+        odds: list[dict[int, float]] = [{} for _ in range(self.pairs)]
+        for (i, j), ahead in self.edges().items():
+            odds[i][j] = float(np.exp(ahead / self.temperature))
+        return odds
+
+    def slopes(self) -> dict[tuple[int, int], float]:
+        """d loss / d cos(q, p-) of each pair i and background entity j, without the weight."""
+        if self.temperature:
+            scales = [1 / self.temperature / (1 + sum(of.values())) for of in self.odds()]
+            odds = enumerate(self.odds())
+            return {(i, j): x * scales[i] for i, of in odds for j, x in of.items()}
+        return {at: float(excess > 0) for at, excess in self.edges().items()}
+
     def loss(self) -> float:
-        return sum(float(self.weights[i]) * max(0.0, e) for (i, _), e in self.excesses().items())
+        if self.temperature:
+            losses = [np.log1p(sum(of.values())) for of in self.odds()]
+            return float(self.weights[: self.pairs] @ losses)
+        return sum(float(self.weights[i]) * max(0.0, e) for (i, _), e in self.edges().items())
 
     def gradient(self) -> F64:
-        """d loss / d vectors, one violated margin at a time."""
+        """d loss / d vectors, one background entity of one pair at a time."""
         result = np.zeros_like(self.vectors)
-        for (i, j), excess in self.excesses().items():
-            if excess > 0:
-                for other, sign in ((GROUP + i, -1), (2 * GROUP + j, 1)):
+        for (i, j), slope in self.slopes().items():
+            if slope > 0:
+                for other, sign in ((GROUP + i, -slope), (2 * GROUP + j, slope)):
                     at_query, at_other = cosine_gradient(self.vectors[i], self.vectors[other])
                     result[i] += sign * self.weights[i] * at_query
                     result[other] += sign * self.weights[i] * at_other
@@ -83,7 +110,7 @@ def compiled_gradient(group: Group, dtype: type) -> tuple[tuple[float, int, int]
         np.arange(slots + 1, dtype=np.int64),
         group.pairs,
         group.weights.astype(dtype),
-        dtype(group.margin),
+        group.of_loss(dtype),
         buffers,
         gradients,
         active,
@@ -110,6 +137,7 @@ def groups(draw: st.DrawFn) -> Group:
         random.uniform(0.1, 3, GROUP),
         (random.random((GROUP, negatives)) < draw(st.sampled_from([0, 0.3, 1]))).astype(np.uint8),
         draw(st.sampled_from([0.05, 0.2, 1.0, 2.0])),
+        draw(st.sampled_from([0.0, 0.02, 0.1, 1.0])),
     )
 
 
@@ -121,12 +149,12 @@ def used_slots(group: Group) -> list[int]:
 @given(groups())
 @settings(max_examples=60, deadline=None)
 def test_loss_and_gradient_are_those_of_the_formula(group: Group) -> None:
-    excesses = group.excesses()
-    assume(all(abs(excess) > 1e-9 for excess in excesses.values()))
+    edges = group.edges()
+    assume(all(abs(edge) > 1e-9 for edge in edges.values()))
     figures, gradient = compiled_gradient(group, np.float64)
     assert figures[0] == pytest.approx(group.loss(), rel=1e-9, abs=1e-12)
-    assert figures[1] == sum(excess > 0 for excess in excesses.values())
-    assert figures[2] == len(excesses)
+    assert figures[1] == sum(edge > 0 for edge in edges.values())
+    assert figures[2] == len(edges)
     expected = group.gradient()
     atol = 1e-9 * (1 + np.abs(expected).max())
     np.testing.assert_allclose(gradient, expected, rtol=1e-8, atol=atol)
@@ -135,7 +163,7 @@ def test_loss_and_gradient_are_those_of_the_formula(group: Group) -> None:
 @given(groups(), st.integers(0, 2**32))
 @settings(max_examples=25, deadline=None)
 def test_gradient_is_the_slope_of_the_loss(group: Group, seed: int) -> None:
-    assume(all(abs(excess) > KINK for excess in group.excesses().values()))
+    assume(all(abs(edge) > KINK for edge in group.edges().values()))
     random = np.random.default_rng(seed)
     _, gradient = compiled_gradient(group, np.float64)
     lengths = np.sqrt((group.vectors**2).sum(axis=1))
@@ -156,14 +184,14 @@ def test_gradient_is_the_slope_of_the_loss(group: Group, seed: int) -> None:
 @given(groups())
 @settings(max_examples=40, deadline=None)
 def test_float32_agrees_with_float64(group: Group) -> None:
-    assume(all(abs(excess) > 1e-5 for excess in group.excesses().values()))
+    assume(all(abs(edge) > 1e-5 for edge in group.edges().values()))
     exact, exact_gradient = compiled_gradient(group, np.float64)
     figures, gradient = compiled_gradient(group, np.float32)
     assert figures[0] == pytest.approx(exact[0], rel=1e-4, abs=1e-5)
     assert figures[1:] == exact[1:]
     lengths = np.sqrt((group.vectors**2).sum(axis=1))
     rounding = 1e-6 * float(group.weights.sum()) * figures[1] / lengths[lengths > 0].min()
-    atol = 1e-4 * np.abs(exact_gradient).max() + rounding
+    atol = 1e-4 * np.abs(exact_gradient).max() + rounding + 1e-30  # float32 ends there
     np.testing.assert_allclose(gradient, exact_gradient, rtol=1e-3, atol=atol)
 
 
@@ -260,14 +288,20 @@ def slow_steps(
                 if pairs < GROUP_SIZE:
                     seen.add("tail")
                 vectors = np.array([rows[bags[e]].sum(axis=0) for e in entities])
+                margin, temperature = float(rules.loss.margin), float(rules.loss.temperature)
                 group = Group(
-                    vectors, pairs, weights * TASK_WEIGHTS[task], masked, float(rules.margin)
+                    vectors,
+                    pairs,
+                    weights * TASK_WEIGHTS[task],
+                    masked,
+                    margin,
+                    temperature if rules.loss.softmax else 0.0,
                 )
-                excesses = group.excesses()
+                edges = group.edges()
                 statistics[task] += (
                     group.loss(),
-                    sum(excess > 0 for excess in excesses.values()),
-                    len(excesses),
+                    sum(edge > 0 for edge in edges.values()),
+                    len(edges),
                 )
                 for slot, slope in enumerate(group.gradient()):
                     for row in bags[entities[slot]]:
@@ -283,11 +317,13 @@ def slow_steps(
     return Expected(rows, squares, statistics, seen)
 
 
-def make_rules(corpus: CorpusArrays, epochs: int, dtype: type, engaged: bool) -> Rules:
+def make_rules(
+    corpus: CorpusArrays, epochs: int, dtype: type, engaged: bool, softmax: bool = False
+) -> Rules:
     steps = -(-int(groups_of(corpus).starts[-1]) // GROUPS_PER_STEP)
     return Rules(
         seed=SEED,
-        margin=dtype(0.3),
+        loss=Loss(softmax, dtype(0.3), dtype(0.1)),
         max_norm=dtype(0.25),
         learning_rate=0.1,
         by_engagement=engaged,
@@ -329,10 +365,11 @@ def fast_steps(
     )
 
 
+@pytest.mark.parametrize("softmax", [False, True], ids=["hinge", "softmax"])
 @pytest.mark.parametrize("engaged", [False, True], ids=["uniform", "engagement"])
-def test_training_steps_do_what_the_formulas_say(engaged: bool) -> None:
+def test_training_steps_do_what_the_formulas_say(engaged: bool, softmax: bool) -> None:
     corpus, bags = entangled_corpus()
-    rules = make_rules(corpus, 3, np.float64, engaged)
+    rules = make_rules(corpus, 3, np.float64, engaged, softmax)
     start = starting_rows(5)
     expected = slow_steps(corpus, bags, rules, 3, start)
     assert expected.seen == {"twice in the background", "tail", "clipped", "not clipped"}

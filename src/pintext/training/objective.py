@@ -1,8 +1,12 @@
-"""The objective and its exact gradient for one group of positive pairs.
+"""The losses and their exact gradient for one group of positive pairs.
 
 For a pair <q, p+> and background entities p- the loss is
 
-    sum over p- of max(0, mu - cos(q, p+) + cos(q, p-))                    (PinText, KDD 2019)
+    hinge:    sum over p- of max(0, mu - cos(q, p+) + cos(q, p-))          (PinText, KDD 2019)
+    softmax:  log(1 + sum over p- of exp((cos(q, p-) - cos(q, p+)) / tau))
+
+The second is the cross-entropy of picking p+ out of p+ and all p- (Sohn, 2016; "InfoNCE", van den
+Oord et al., 2018): it goes on pulling where the first is content, most where p- is closest.
 
 An entity is the sum of its words' rows (cosine does not see the difference from the mean). A group
 holds up to :data:`GROUP` pairs of one task that share one block of background entities, so that
@@ -16,17 +20,21 @@ import numpy as np
 from pintext.arrays import I32, I64, U8, Floats
 from pintext.compiled import compiled_fast, prefetch
 
-__all__ = ["GROUP", "GroupBuffers", "group_gradient", "project", "sum_rows"]
+__all__ = ["GROUP", "GroupBuffers", "Loss", "group_gradient", "project", "sum_rows"]
 
 GROUP = 128
 """Pairs that share one block of background entities."""
 
-PLACES = GROUP + 1
-"""Room for the queries whose margin one background entity violates, and one place to spare."""
-
-
 _AHEAD = 2
 """Entities between asking memory for the rows of one and adding them up."""
+
+
+class Loss(NamedTuple):
+    """Which loss, and its one number; of the dictionary's dtype."""
+
+    softmax: bool  # or else hinge
+    margin: Any  # mu
+    temperature: Any  # tau
 
 
 class GroupBuffers(NamedTuple):
@@ -36,15 +44,12 @@ class GroupBuffers(NamedTuple):
     background entities.
     """
 
-    units: Floats  # (2 * GROUP + negatives, dim) unit vectors
+    units: Floats  # (2 * GROUP + negatives + 3, dim) unit vectors
     lengths: Floats  # (2 * GROUP + negatives,) lengths before division
-    weighted: Floats  # (GROUP, dim) the queries' unit vectors times their pairs' weights
-    cosines: Floats  # (GROUP + 1, negatives + 3), cos(q, p-), padded to whole tiles of 2 x 4;
-    # then by how much each margin is violated
+    slopes: Floats  # (GROUP + 1, negatives + 3), cos(q, p-), padded to whole tiles of 2 x 4; then
+    # d loss / d cos(q, p-), which is never negative
+    turned: Floats  # (negatives, GROUP) the same slopes by background entity
     masked: U8  # (GROUP, negatives) 1 where a background entity is a known positive of the query
-    violators: I32  # (negatives + 1,) background entities that violate one query's margin
-    violated_by: I32  # (negatives * PLACES,) queries whose margin a background entity violates
-    violations: I32  # (negatives,) how many there are
 
     @classmethod
     def allocate(cls, negatives: int, dim: int, dtype: type = np.float32) -> "GroupBuffers":
@@ -53,12 +58,9 @@ class GroupBuffers(NamedTuple):
         return cls(
             units=np.zeros((entities + 3, dim), dtype),
             lengths=np.zeros(entities, dtype),
-            weighted=np.zeros((GROUP, dim), dtype),
-            cosines=np.zeros((GROUP + 1, negatives + 3), dtype),
+            slopes=np.zeros((GROUP + 1, negatives + 3), dtype),
+            turned=np.zeros((negatives, GROUP), dtype),
             masked=np.zeros((GROUP, negatives), np.uint8),
-            violators=np.zeros(negatives + 1, np.int32),
-            violated_by=np.zeros(negatives * PLACES, np.int32),
-            violations=np.zeros(negatives, np.int32),
         )
 
 
@@ -116,7 +118,7 @@ def project(
 
 
 @compiled_fast
-def _background_cosines(units: Floats, pairs: int, negatives: int, cosines: Floats) -> None:
+def _background_cosines(units: Floats, pairs: int, negatives: int, slopes: Floats) -> None:
     """Write cos(q, p-) of every query and background entity, in register tiles of 2 x 4."""
     zero = units.dtype.type(0)
     for i in range(0, pairs, 2):
@@ -134,9 +136,9 @@ def _background_cosines(units: Floats, pairs: int, negatives: int, cosines: Floa
                 r1 += r * n1
                 r2 += r * n2
                 r3 += r * n3
-            cosines[i, j], cosines[i, j + 1], cosines[i, j + 2], cosines[i, j + 3] = q0, q1, q2, q3
+            slopes[i, j], slopes[i, j + 1], slopes[i, j + 2], slopes[i, j + 3] = q0, q1, q2, q3
             i2 = i + 1
-            cosines[i2, j], cosines[i2, j + 1], cosines[i2, j + 2], cosines[i2, j + 3] = (
+            slopes[i2, j], slopes[i2, j + 1], slopes[i2, j + 2], slopes[i2, j + 3] = (
                 r0,
                 r1,
                 r2,
@@ -156,53 +158,124 @@ def _through_normalisation(gradients: Floats, units: Floats, length: Any, i: int
 
 
 @compiled_fast
+def _weighted_sum(
+    weights: Floats, row: int, count: int, units: Floats, first: int, totals: Floats, place: int
+) -> None:
+    """Add ``units[first + j]`` times ``weights[row, j]`` for j < ``count`` to ``totals[place]``."""
+    dim = units.shape[1]
+    j = 0
+    while j + 4 <= count:
+        u = first + j
+        a, b, c, d = weights[row, j], weights[row, j + 1], weights[row, j + 2], weights[row, j + 3]
+        for k in range(dim):
+            totals[place, k] += (a * units[u, k] + b * units[u + 1, k]) + (
+                c * units[u + 2, k] + d * units[u + 3, k]
+            )
+        j += 4
+    while j < count:
+        a = weights[row, j]
+        for k in range(dim):
+            totals[place, k] += a * units[first + j, k]
+        j += 1
+
+
+@compiled_fast
+def _hinge(i: int, positive: Any, margin: Any, slopes: Floats, masked: U8) -> tuple[Any, Any, int]:
+    """The hinge loss of pair i, the sum of its slopes, and how many margins are violated.
+
+    d loss / d cos(q, p-) is 1 where the margin is violated and 0 elsewhere.
+    """
+    loss = pull = slopes.dtype.type(0)
+    violated = 0
+    for j in range(masked.shape[1]):
+        excess = pull * 0 if masked[i, j] else margin - positive + slopes[i, j]
+        excess = pull * 0 if excess <= 0 else excess  # NaN stays, so that the loss tells of it
+        hit = excess > 0
+        loss += excess
+        violated += hit
+        slopes[i, j] = hit
+    return loss, pull + violated, violated
+
+
+@compiled_fast
+def _exp(x: Any) -> Any:
+    """The exponential of x <= 0, to 3e-5 of itself in float32: (exp(x / 256)) ** 256.
+
+    In plain arithmetic, which the compiler turns into SIMD and which is the same on every system.
+    """
+    y = x / 256
+    z = 1 + y / 6 * (1 + y / 7 * (1 + y / 8 * (1 + y / 9)))
+    z = 1 + y * (1 + y / 2 * (1 + y / 3 * (1 + y / 4 * (1 + y / 5 * z))))
+    for _ in range(8):
+        z *= z
+    return z
+
+
+@compiled_fast
+def _softmax(
+    i: int, positive: Any, temperature: Any, slopes: Floats, masked: U8
+) -> tuple[Any, Any, int]:
+    """The softmax loss of pair i, the sum of its slopes, and how many p- are closer than p+.
+
+    With s the softmax of all similarities over tau, d loss / d cos(q, p-) is s of that p- over tau.
+    """
+    zero = slopes.dtype.type(0)
+    one = slopes.dtype.type(1)
+    highest = positive
+    closer = 0
+    for j in range(masked.shape[1]):
+        ahead = slopes[i, j] > positive and not masked[i, j]
+        closer += ahead
+        highest = slopes[i, j] if ahead and slopes[i, j] > highest else highest
+    scale = one / temperature
+    others = zero
+    for j in range(masked.shape[1]):
+        share = _exp(min(zero, (slopes[i, j] - highest) * scale)) * (one - masked[i, j])
+        slopes[i, j] = share
+        others += share
+    whole = others + _exp((positive - highest) * scale)
+    scale /= whole
+    for j in range(masked.shape[1]):
+        slopes[i, j] *= scale
+    loss = (highest - positive) / temperature + np.log(whole)
+    return loss, others * scale, closer
+
+
+@compiled_fast
 def _pair_gradient(
-    i: int, weight: Any, margin: Any, buffers: GroupBuffers, gradients: Floats, active: U8
-) -> tuple[float, int, int]:
+    i: int, weight: Any, loss: Loss, buffers: GroupBuffers, gradients: Floats, active: U8
+) -> tuple[Any, int, int]:
     """One pair's loss, and its gradient with respect to the unit vectors of q and p+.
 
-    With c the number of violated margins and w the pair's weight,
+    With a the slope d loss / d cos(q, p-) of each p-, times the pair's weight,
 
-        d loss / d q^ = w * (sum of violating p-^  -  c p+^),    d loss / d p+^ = -c w q^.
+        d loss / d q^ = sum over p- of a (p-^ - p+^),    d loss / d p+^ = - (sum of a) q^.
 
-    The background entities' share, w q^ for each violated margin, is added up later, by entity.
+    The background entities' share, a q^ for each, is added up later, by entity.
     """
-    units, weighted, excesses, masked = (
-        buffers.units,
-        buffers.weighted,
-        buffers.cosines,
-        buffers.masked,
-    )
+    units, slopes, masked = buffers.units, buffers.slopes, buffers.masked
     dim, negatives, p = units.shape[1], masked.shape[1], GROUP + i
-    zero = units.dtype.type(0)
-    positive = zero
+    positive = units.dtype.type(0)
     for k in range(dim):
         positive += units[i, k] * units[p, k]
-    loss, known = zero, 0
+    known = 0
     for j in range(negatives):
-        excess = zero if masked[i, j] else margin - positive + excesses[i, j]
-        excess = zero if excess <= 0 else excess  # NaN stays, so that the loss tells of it
-        excesses[i, j] = excess
-        loss += excess
         known += masked[i, j]
-    # Branches here would be guessed wrong as often as right, so every place is written and only
-    # those of violated margins are kept.
-    violated = 0
+    if loss.softmax:
+        value, pull, violated = _softmax(i, positive, loss.temperature, slopes, masked)
+    else:
+        value, pull, violated = _hinge(i, positive, loss.margin, slopes, masked)
+    pull *= weight
     for j in range(negatives):
-        hit = int(excesses[i, j] > 0)
-        buffers.violators[violated] = 2 * GROUP + j
-        violated += hit
-        buffers.violated_by[j * PLACES + buffers.violations[j]] = i
-        buffers.violations[j] += hit
-    if violated:
+        slopes[i, j] *= weight
+        buffers.turned[j, i] = slopes[i, j]
+    if pull > 0:
         active[i] = active[p] = 1
-        sum_rows(units, buffers.violators, 0, violated, gradients, i)
-        count = units.dtype.type(violated)
         for k in range(dim):
-            gradients[i, k] = weight * (gradients[i, k] - count * units[p, k])
-            weighted[i, k] = weight * units[i, k]
-            gradients[p, k] = -count * weighted[i, k]
-    return weight * loss, violated, negatives - known
+            gradients[i, k] = -pull * units[p, k]
+            gradients[p, k] = -pull * units[i, k]
+        _weighted_sum(slopes, i, negatives, units, 2 * GROUP, gradients, i)
+    return weight * value, violated, negatives - known
 
 
 @compiled_fast
@@ -212,7 +285,7 @@ def group_gradient(
     starts: I64,
     pairs: int,
     weights: Floats,
-    margin: Any,
+    loss: Loss,
     buffers: GroupBuffers,
     gradients: Floats,
     active: U8,
@@ -226,16 +299,17 @@ def group_gradient(
         starts: int64 (2 * GROUP + negatives + 1,).
         pairs: number of pairs in the group, 1..GROUP.
         weights: (GROUP,) weight of each pair's loss.
-        margin: mu.
+        loss: which loss.
         buffers: this thread's buffers; ``buffers.masked`` says which cosines do not count.
         gradients: (2 * GROUP + negatives, dim) result; only rows with ``active`` 1 are meaningful.
         active: uint8 (2 * GROUP + negatives,) result; 1 where the gradient is not zero.
 
     Returns:
-        the weighted loss, the number of violated margins, the number of margins looked at.
+        the weighted loss; the number of violated margins, or with softmax of background entities
+        closer than p+; and the number of background entities looked at.
     """
     units, lengths = buffers.units, buffers.lengths
-    negatives = buffers.violations.shape[0]
+    negatives = buffers.masked.shape[1]
     flat = embeddings.ravel()
     for i in range(active.shape[0]):
         active[i] = 0
@@ -243,28 +317,24 @@ def group_gradient(
             _ask_for_rows(flat, units.shape[1], tokens, starts[i + _AHEAD], starts[i + _AHEAD + 1])
         if i < pairs or GROUP <= i < GROUP + pairs or i >= 2 * GROUP:
             lengths[i] = project(embeddings, tokens, starts[i], starts[i + 1], units, i)
-    _background_cosines(units, pairs, negatives, buffers.cosines)
+    _background_cosines(units, pairs, negatives, buffers.slopes)
 
-    buffers.violations[:] = 0
-    loss, violated, looked_at = 0.0, 0, 0
+    total, violated, looked_at = 0.0, 0, 0
     for i in range(pairs):
-        pair = _pair_gradient(i, weights[i], margin, buffers, gradients, active)
-        loss += pair[0]
+        pair = _pair_gradient(i, weights[i], loss, buffers, gradients, active)
+        total += pair[0]
         violated += pair[1]
         looked_at += pair[2]
     for j in range(negatives):
-        count = buffers.violations[j]
-        if count:
-            active[2 * GROUP + j] = 1
-            start = j * PLACES
-            sum_rows(
-                buffers.weighted,
-                buffers.violated_by,
-                start,
-                start + count,
-                gradients,
-                2 * GROUP + j,
-            )
+        n = 2 * GROUP + j
+        push = units.dtype.type(0)
+        for i in range(pairs):
+            push += buffers.turned[j, i]
+        if push > 0:
+            active[n] = 1
+            for k in range(units.shape[1]):
+                gradients[n, k] = 0
+            _weighted_sum(buffers.turned, j, pairs, units, 0, gradients, n)
 
     for i in range(active.shape[0]):
         if active[i]:
@@ -272,4 +342,4 @@ def group_gradient(
                 _through_normalisation(gradients, units, lengths[i], i)
             else:
                 active[i] = 0
-    return loss, violated, looked_at
+    return total, violated, looked_at

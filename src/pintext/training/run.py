@@ -10,7 +10,7 @@ from pintext.config import TrainConfig
 from pintext.errors import DivergedError, TrainingError
 from pintext.training.checkpoint import Checkpoint
 from pintext.training.corpus import Corpus
-from pintext.training.objective import GROUP
+from pintext.training.objective import GROUP, Loss
 from pintext.training.progress import Phase, Progress
 from pintext.training.randomness import initial_rows, key
 from pintext.training.schedule import count_groups
@@ -72,7 +72,11 @@ class Run:
             task_weights = np.array(weights).astype(np.float32)
         return Rules(
             seed=self.config.seed,
-            margin=np.float32(self.config.margin),
+            loss=Loss(
+                self.config.loss == "softmax",
+                np.float32(self.config.margin),
+                np.float32(self.config.temperature),
+            ),
             max_norm=np.float32(self.config.max_norm),
             learning_rate=self.config.learning_rate,
             by_engagement=self.config.background == "engagement",

@@ -13,7 +13,7 @@ import numpy as np
 
 from pintext.arrays import I32, I64, U8, Floats
 from pintext.compiled import compiled, compiled_fast, prefetch
-from pintext.training.objective import GROUP, GroupBuffers, group_gradient, sum_rows
+from pintext.training.objective import GROUP, GroupBuffers, Loss, group_gradient, sum_rows
 from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, draw_group, gather_words
 from pintext.training.threads import meet
 
@@ -28,7 +28,7 @@ class Rules(NamedTuple):
     """The numbers that steer training."""
 
     seed: int
-    margin: Any  # mu, of the dictionary's dtype
+    loss: Loss
     max_norm: Any  # gamma
     learning_rate: Any
     by_engagement: bool
@@ -128,7 +128,7 @@ def _compute(
             starts,
             pairs,
             mine.draw.weights,
-            rules.margin,
+            rules.loss,
             mine.buffers,
             shared.gradients[slot * width : (slot + 1) * width],
             shared.active[slot],
