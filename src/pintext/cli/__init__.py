@@ -17,6 +17,7 @@ import click
 from pintext.cli.inspecting import explain, export, info, nn
 from pintext.cli.making import demo, embed, train
 from pintext.cli.output import Failure, Interrupted
+from pintext.cli.tuning import tune
 from pintext.errors import PinTextError
 
 __all__ = ["commands", "main"]
@@ -59,7 +60,7 @@ def commands() -> None:
     """
 
 
-for command in (train, embed, nn, explain, info, export, demo):
+for command in (train, tune, embed, nn, explain, info, export, demo):
     commands.add_command(command)
 
 

@@ -186,7 +186,7 @@ def _hinge(i: int, positive: Any, margin: Any, slopes: Floats, masked: U8) -> tu
     d loss / d cos(q, p-) is 1 where the margin is violated and 0 elsewhere.
     """
     loss = pull = slopes.dtype.type(0)
-    violated = 0
+    violated: Any = 0
     for j in range(masked.shape[1]):
         excess = pull * 0 if masked[i, j] else margin - positive + slopes[i, j]
         excess = pull * 0 if excess <= 0 else excess  # NaN stays, so that the loss tells of it
@@ -279,6 +279,22 @@ def _pair_gradient(
 
 
 @compiled_fast
+def _background_gradients(pairs: int, buffers: GroupBuffers, gradients: Floats, active: U8) -> None:
+    """Each background entity's gradient with respect to its unit vector: the sum of a q^."""
+    turned, units = buffers.turned, buffers.units
+    for j in range(turned.shape[0]):
+        n = 2 * GROUP + j
+        push = units.dtype.type(0)
+        for i in range(pairs):
+            push += turned[j, i]
+        if push > 0:
+            active[n] = 1
+            for k in range(units.shape[1]):
+                gradients[n, k] = 0
+            _weighted_sum(turned, j, pairs, units, 0, gradients, n)
+
+
+@compiled_fast
 def group_gradient(
     embeddings: Floats,
     tokens: I32,
@@ -325,17 +341,7 @@ def group_gradient(
         total += pair[0]
         violated += pair[1]
         looked_at += pair[2]
-    for j in range(negatives):
-        n = 2 * GROUP + j
-        push = units.dtype.type(0)
-        for i in range(pairs):
-            push += buffers.turned[j, i]
-        if push > 0:
-            active[n] = 1
-            for k in range(units.shape[1]):
-                gradients[n, k] = 0
-            _weighted_sum(buffers.turned, j, pairs, units, 0, gradients, n)
-
+    _background_gradients(pairs, buffers, gradients, active)
     for i in range(active.shape[0]):
         if active[i]:
             if lengths[i] > 0:
