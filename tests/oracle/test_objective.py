@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pintext.arrays import I32, U8, Floats
-from pintext.training.objective import GROUP, GroupBuffers, Loss, group_gradient
+from pintext.training.losses import Loss
+from pintext.training.objective import GROUP, GroupBuffers, group_gradient
 from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, count_groups, draw_group
 from pintext.training.steps import Rules, Shared, Workspace, run_steps
 from training_data import Pair, corpus_arrays

@@ -10,8 +10,7 @@ files, so that pairs may be many times larger than memory.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +23,20 @@ from pintext.arrays import I32, I64, U8
 from pintext.compiled import compiled
 from pintext.config import TrainConfig
 from pintext.errors import ConfigError, NoPairsError
-from pintext.pairs import PairBatch, PairSource
+from pintext.pairs import PairSource
 from pintext.tensors import write_tensors
-from pintext.training.entities import EntityTable, GrowableArray, hash_tokens, map_array
+from pintext.training.entities import GrowableArray, hash_tokens, map_array
 from pintext.training.randomness import key
+from pintext.training.reading import VALIDATION, PairReader, RawColumns
 from pintext.training.schedule import CorpusArrays
-from pintext.vocabulary import Vocabulary, VocabularyBuilder
+from pintext.training.settling import settle_entities, sort_few
+from pintext.vocabulary import Vocabulary
 
 __all__ = ["Corpus", "HeldOut", "open_corpus", "prepare_corpus"]
 
 _FORMAT = 1
-_TRAIN, _VALIDATION = 0, 1
 _HELD_OUT_QUERIES = 4  # purpose of a random stream; 1..3 are the schedule's
-_LONG = 32  # words or pins, from which on insertion is no longer the fastest sort
-_CHUNK = 1 << 20  # entities rewritten at a time
+_CHUNK = 1 << 20  # pairs written at a time
 _FILES: dict[str, type[np.generic]] = {
     "tokens": np.int32,
     "starts": np.int64,
@@ -53,15 +52,6 @@ _FILES: dict[str, type[np.generic]] = {
     "held_pins": np.int32,
     "held_starts": np.int64,
 }
-
-
-RawColumns = tuple[
-    GrowableArray[np.int32],
-    GrowableArray[np.int32],
-    GrowableArray[np.float32],
-    GrowableArray[np.uint8],
-]
-"""Queries, pins, weights and splits of one task, in provisional entity numbers."""
 
 
 @dataclass(frozen=True)
@@ -90,106 +80,6 @@ class Corpus:
         return int(np.diff(self.arrays.starts).max(initial=0))
 
 
-class _Reader:
-    """Reads pairs, task by task, into files of provisional token and entity numbers."""
-
-    def __init__(self, tasks: tuple[str, ...], config: TrainConfig, folder: Path) -> None:
-        self.folder = folder
-        self.words = VocabularyBuilder(tasks, config.max_tokens)
-        self.entities = EntityTable(folder, "raw")
-        self.columns: list[RawColumns] = [
-            (
-                GrowableArray(folder / f"raw-{t}-queries.i32", np.int32),
-                GrowableArray(folder / f"raw-{t}-pins.i32", np.int32),
-                GrowableArray(folder / f"raw-{t}-weights.f32", np.float32),
-                GrowableArray(folder / f"raw-{t}-splits.u8", np.uint8),
-            )
-            for t in range(len(tasks))
-        ]
-
-    def add(self, task: int, frame: Any) -> None:
-        """Add a batch of rows of one task; test rows are left out."""
-        frame = frame.filter(frame["split"].fill_null("train") != "test")
-        queries, pins, weights, splits = self.columns[task]
-        for column, name in ((queries, "query"), (pins, "pin")):
-            rows, offsets = self.words.add(task, frame[name])
-            column.append(self.entities.add(rows, offsets))
-        weights.append(frame["weight"].to_numpy().astype(np.float32))
-        held = (frame["split"].fill_null("train") == "validation").to_numpy()
-        splits.append(np.where(held, _VALIDATION, _TRAIN).astype(np.uint8))
-
-
-@compiled
-def _sort(values: I32, start: int, stop: int) -> None:
-    """Sort ``values[start:stop]``; most are a few words, where insertion is fastest."""
-    if stop - start > _LONG:
-        values[start:stop].sort()
-        return
-    for i in range(start + 1, stop):
-        value, at = values[i], i
-        while at > start and values[at - 1] > value:
-            values[at] = values[at - 1]
-            at -= 1
-        values[at] = value
-
-
-@compiled
-def _rewrite(tokens: I32, starts: I64, first: int, last: int, row_of: I32, rows: I32) -> I64:
-    """Known rows of entities ``first``..``last - 1``, sorted within each; returns their offsets."""
-    offsets = np.zeros(last - first + 1, np.int64)
-    size = 0
-    for entity in range(first, last):
-        start = size
-        for i in range(starts[entity], starts[entity + 1]):
-            row = row_of[tokens[i]]
-            if row >= 0:
-                rows[size] = row
-                size += 1
-        _sort(rows, start, size)
-        offsets[entity - first + 1] = size
-    return offsets
-
-
-@compiled
-def _reorder(tokens: I32, starts: I64, order: I64, new_tokens: I32, new_starts: I64) -> None:
-    """Copy entities, ``order[i]`` to place ``i``."""
-    new_starts[0] = size = 0
-    for i in range(order.shape[0]):
-        for at in range(starts[order[i]], starts[order[i] + 1]):
-            new_tokens[size] = tokens[at]
-            size += 1
-        new_starts[i + 1] = size
-
-
-def _settle_entities(raw: EntityTable, row_of: I32, folder: Path) -> I32:
-    """Rewrite the entities in the vocabulary's rows, to ``tokens`` and ``starts``.
-
-    They are numbered in the order of their hashes, so that the numbers, and with them what is drawn
-    as background, depend neither on the format of the files nor on the order in which tasks were
-    read. Returns raw number -> number, -1 where no word is left.
-    """
-    settled = EntityTable(folder, "raw-settled")
-    number = np.empty(len(raw), np.int32)
-    for first in range(0, len(raw), _CHUNK):
-        last = min(first + _CHUNK, len(raw))
-        rows = np.empty(int(raw.starts[last] - raw.starts[first]), np.int32)
-        offsets = _rewrite(raw.tokens, raw.starts, first, last, row_of, rows)
-        ids = settled.add(rows, offsets)
-        number[first:last] = np.where(np.diff(offsets) > 0, ids, -1)
-    order = np.argsort(settled.hashes)
-    rank = np.empty(order.shape[0], np.int32)
-    rank[order] = np.arange(order.shape[0], dtype=np.int32)
-    tokens = GrowableArray(folder / "tokens", np.int32)
-    starts = GrowableArray(folder / "starts", np.int64)
-    tokens.size, starts.size = settled.tokens.shape[0], settled.starts.shape[0]
-    _reorder(settled.tokens, settled.starts, order, tokens.reserve(0), starts.reserve(0))
-    for array in (tokens, starts, settled):
-        array.close()
-    known = number >= 0
-    number[known] = rank[number[known]]
-    return number
-
-
 @compiled
 def _hold_out(tokens: I32, starts: I64, share: float, stream: Any) -> U8:
     """Mark a share of the entities by a hash of their rows, so that equal texts fall together."""
@@ -213,7 +103,7 @@ def _known_pins(queries: I32, pins: I32, starts: I64, known: I32) -> None:
         known[position[queries[i]]] = pins[i]
         position[queries[i]] += 1
     for e in range(starts.shape[0] - 1):
-        _sort(known, starts[e], starts[e + 1])
+        sort_few(known, starts[e], starts[e + 1])
 
 
 class _PairWriter:
@@ -246,7 +136,7 @@ class _PairWriter:
             part = slice(first, first + _CHUNK)
             queries, pins = new_id[raw_queries[part]], new_id[raw_pins[part]]
             usable = (queries >= 0) & (pins >= 0)
-            held = usable & ((splits[part] == _VALIDATION) | (chosen[queries] == 1))
+            held = usable & ((splits[part] == VALIDATION) | (chosen[queries] == 1))
             train = usable & ~held
             seen_queries[queries[train]] = True
             seen_pins[pins[train]] = True
@@ -274,7 +164,7 @@ class _PairWriter:
             array.close()
 
 
-def _write_pairs(reader: _Reader, number: I32, config: TrainConfig) -> list[dict[str, int]]:
+def _write_pairs(reader: PairReader, number: I32, config: TrainConfig) -> list[dict[str, int]]:
     """Split the pairs and write them; returns each task's counts."""
     folder = reader.folder
     tokens, starts = map_array(folder / "tokens", np.int32), map_array(folder / "starts", np.int64)
@@ -335,16 +225,12 @@ def prepare_corpus(
             f"but the pairs have the tasks {', '.join(map(repr, tasks))}"
         )
     (folder / "corpus.json").unlink(missing_ok=True)
-    reader = _Reader(tasks, config, folder)
-    numbers = {task: t for t, task in enumerate(tasks)}
-    rows = 0
-    for batch in _ahead(source.batches()):
-        reader.add(numbers[batch.task], batch.frame)
-        rows += batch.frame.height
+    reader = PairReader(tasks, config, folder)
+    for rows in reader.read(source):
         rows_read(rows)
 
     vocabulary, row_of = reader.words.build(config.min_count, config.max_words, config.stop_words)
-    number = _settle_entities(reader.entities, row_of, folder)
+    number = settle_entities(reader.entities, row_of, folder)
     reader.entities.close()
     counts = _write_pairs(reader, number, config)
     for path in folder.glob("raw-*"):
@@ -376,15 +262,6 @@ def _seal(folder: Path, meta: bytes) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
     temporary.replace(folder / "corpus.json")
-
-
-def _ahead(batches: Iterator[PairBatch]) -> Iterator[PairBatch]:
-    """Read one batch ahead in a thread, while the batch before it is taken apart."""
-    with ThreadPoolExecutor(1, "pintext-read") as reader:
-        coming = reader.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = reader.submit(next, batches, None)
-            yield batch
 
 
 def _no_pairs(source: PairSource, config: TrainConfig, words: int, held_out: int) -> NoPairsError:

@@ -10,7 +10,8 @@ from pintext.config import TrainConfig
 from pintext.errors import DivergedError, TrainingError
 from pintext.training.checkpoint import Checkpoint
 from pintext.training.corpus import Corpus
-from pintext.training.objective import GROUP, Loss
+from pintext.training.losses import Loss
+from pintext.training.objective import GROUP
 from pintext.training.progress import Phase, Progress
 from pintext.training.randomness import initial_rows, key
 from pintext.training.schedule import count_groups

@@ -13,7 +13,8 @@ import numpy as np
 
 from pintext.arrays import I32, I64, U8, Floats
 from pintext.compiled import compiled, compiled_fast, prefetch
-from pintext.training.objective import GROUP, GroupBuffers, Loss, group_gradient, sum_rows
+from pintext.training.losses import Loss
+from pintext.training.objective import GROUP, GroupBuffers, group_gradient, sum_rows
 from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, draw_group, gather_words
 from pintext.training.threads import meet
 
