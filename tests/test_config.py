@@ -12,6 +12,8 @@ from pintext.errors import ConfigError, PinTextError
 # One value inside and two outside of every range, written down apart from the declarations.
 GOOD_AND_BAD: dict[str, tuple[Any, Any, Any]] = {
     "dim": (4096, 0, 4097),
+    "loss": ("softmax", "squared", 1),
+    "temperature": (10.0, 0.005, 11.0),
     "margin": (2.0, 0.0, 2.1),
     "negatives": (1, 0, 1025),
     "max_norm": (0.5, 0.0, 1e7),
