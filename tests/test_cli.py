@@ -75,6 +75,7 @@ def test_the_verbs() -> None:
         "info",
         "nn",
         "train",
+        "tune",
     ]
 
 

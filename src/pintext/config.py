@@ -86,11 +86,11 @@ class TrainConfig(Config, frozen=True):
             description="hinge: every cos(q, p+) must exceed cos(q, p-) by the margin (the "
             "article's); softmax: p+ must be the likeliest of p+ and all p-"
         ),
-    ] = "hinge"
+    ] = "softmax"
     temperature: Annotated[
         float,
         Meta(ge=0.01, le=10, title="tau", description="of the softmax loss; lower is sharper"),
-    ] = 0.1
+    ] = 0.07
     margin: Annotated[
         float,
         Meta(gt=0, le=2, title="mu", description="how far cos(q, p+) must exceed cos(q, p-)"),
@@ -98,7 +98,7 @@ class TrainConfig(Config, frozen=True):
     negatives: Annotated[
         int,
         Meta(ge=1, le=1024, title="rho", description="random background entities for each pair"),
-    ] = 32
+    ] = 64
     max_norm: Annotated[
         float,
         Meta(gt=0, le=1e6, title="gamma", description="radius of the ball that holds every row"),

@@ -82,10 +82,8 @@ def tune(
 
     \b
     Example:
-      pintext tune pairs/ --out tuned.toml --minutes 20
-      pintext tune pairs/ --out tuned.toml --trials 30 --search loss --search margin
-      pintext tune pairs/ --out tuned.toml --try-dim 32 --try-dim 64 --try-dim 128
-      pintext train pairs/ --out model/ --config tuned.toml
+      pintext tune pairs/ --out tuned.toml --trials 2 --epochs 3
+      pintext tune pairs/ --out tuned.toml --trials 2 --epochs 3 --search loss --try-dim 32
     """
     from pintext.tuning import tune as search
     from pintext.tuning.space import SETTINGS

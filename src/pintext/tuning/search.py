@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -173,7 +174,13 @@ class _Search:
         if len(done) < _LEAST_FOR_IMPORTANCE:
             return {}
         evaluator = self.optuna.importance.PedAnovaImportanceEvaluator()
-        found = self.optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            try:
+                rate = self.optuna.importance.get_param_importances
+                found = rate(self._study, evaluator=evaluator)
+            except UserWarning:  # good trials cannot be told from the rest
+                return {}
         return {str(name): float(share) for name, share in found.items()}
 
     def _try_one(self) -> None:
