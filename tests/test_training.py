@@ -224,10 +224,10 @@ def test_heavier_pairs_pull_harder(tmp_path: Path, winner: str) -> None:
     rows += [("a", "sea", "ship"), ("a", "sky", "bird")]
     weights = [10.0 if pin == winner else 0.1 for _, _, pin in rows]
     pairs = write_dataset(tmp_path, frame(*rows * 10, weights=weights * 10))
-    config = TrainConfig(loss="hinge", dim=8, epochs=5, min_count=1, validation=0)
+    config = TrainConfig(dim=8, epochs=20, min_count=1, validation=0, loss="hinge", margin=1)
     model = train(pairs, config)
     loser = {"wood": "tree", "tree": "wood"}[winner]
-    assert model.similarity("oak", winner) > model.similarity("oak", loser) + 0.05
+    assert model.similarity("oak", winner) > model.similarity("oak", loser) + 0.02
 
 
 def test_a_single_pair_is_enough(tmp_path: Path) -> None:

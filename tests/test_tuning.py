@@ -16,7 +16,7 @@ from pintext.tuning import Tuning, TuningProgress, tune
 from pintext.tuning.space import SETTINGS
 from training_data import planted_pairs, write_dataset
 
-START = TrainConfig(loss="hinge", dim=16, epochs=2, min_count=1, seed=4)
+START = TrainConfig(dim=16, epochs=2, min_count=1, seed=7)
 SEARCHED = ("loss", "margin", "temperature", "learning_rate", "task_weights")
 
 
