@@ -189,8 +189,13 @@ class _Search:
         if not self.trials:
             config = self.base  # as given, though a value may lie outside the searched range
 
+        looked_at: set[int] = set()
+
         def behind(epoch: int, mean_recall: float) -> bool:
             rung = _RUNGS * epoch // config.epochs
+            if rung in looked_at:
+                return False
+            looked_at.add(rung)
             asked.report(mean_recall, rung)
             return bool(self.trials) and asked.should_prune()
 
