@@ -79,7 +79,8 @@ def starspace_result(
 def pintext_result(
     pairs: Path, model: Path, margin: float, workers: int, asked: pl.DataFrame
 ) -> Result:
-    settings = {"dim": 128, "epochs": 1, "margin": margin, "min_count": 1, "validation": 0.0}
+    settings = {"dim": 128, "epochs": 1, "loss": "hinge", "margin": margin}
+    settings |= {"min_count": 1, "validation": 0.0}
     done = train_process(pairs, settings, workers, model)
     training = done.answer["pairs"] / done.answer["rate"]
     recall = folder_recall(model, asked)

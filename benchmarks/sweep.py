@@ -20,7 +20,8 @@ from real_data import add_options, load
 MAX_QUERIES = 4_000
 NOTE = "recall@10 of all answers / of the answers that share no word with their query"
 VALUES: dict[str, list[Any]] = {
-    "margin": [0.05, 0.1, 0.3, 0.5],
+    "loss": ["hinge"],
+    "temperature": [0.03, 0.05, 0.1, 0.2],
     "negatives": [16, 32, 128, 256],
     "learning_rate": [0.02, 0.05, 0.2, 0.4],
     "dim": [32, 64, 256],
@@ -29,7 +30,7 @@ VALUES: dict[str, list[Any]] = {
     "max_norm": [0.3, 3.0, 10.0],
     "min_count": [1, 2, 10],
     "background": ["engagement"],
-    "initial_norm": [0.01, 0.03, 0.3],
+    "initial_norm": [0.01, 0.1, 0.3],
 }
 
 Recalls = dict[str, Recall]

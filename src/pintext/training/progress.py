@@ -21,9 +21,10 @@ class Progress:
         pairs_total: positive pairs to visit if all epochs run.
         pairs_per_second: speed of training so far in this process, validation included.
         seconds_left: estimate for all epochs.
-        loss: mean loss of a margin looked at in this epoch, by task; a task whose turn has not come
-            is left out, here and in ``violated``.
-        violated: share of margins that were violated in this epoch, by task, in [0, 1].
+        loss: mean loss for each background entity looked at in this epoch, by task; a task whose
+            turn has not come is left out, here and in ``violated``.
+        violated: share of margins that were violated, or with softmax of background entities closer
+            than p+, in this epoch, by task, in [0, 1].
         recall: validation recall@10 by task; filled in at the end of an epoch, if pairs are held
             out.
     """

@@ -16,7 +16,6 @@ from pintext.config import TrainConfig
 from pintext.errors import ConfigError, DivergedError, MissingExtraError, TrainingError
 from pintext.files import reason
 from pintext.pairs import PairSource
-from pintext.training.checkpoint import Checkpoint
 from pintext.training.corpus import Corpus, prepare_corpus
 from pintext.training.progress import Progress
 from pintext.training.run import Run
@@ -226,12 +225,9 @@ class _Search:
                 if behind(progress.epoch, _mean(progress.recall)):
                     raise _BehindOthersError
 
-        def no_checkpoint(_: Checkpoint) -> None:
-            pass
-
         stopped = False
         try:
-            Run(self.corpus, config, self.threads, judge).train(no_checkpoint)
+            Run(self.corpus, config, self.threads, judge).train(save=lambda _state: None)
         except _BehindOthersError:
             stopped = True
         return self._trial(number, config, history, stopped=stopped)

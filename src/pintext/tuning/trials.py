@@ -69,7 +69,8 @@ class Tuning:
         by_dim: the best settings again with each dim, ascending.
         importance: share of the difference between good trials and all trials that each searched
             setting accounts for, adding up to 1 (PED-ANOVA: Watanabe, Bansal and Hutter, 2023);
-            empty for fewer than ten trials.
+            empty where fewer than ten trials ran to their end, or where the good ones cannot be
+            told from the rest.
         interrupted: the search was stopped by Ctrl-C; what is here was measured before.
     """
 
