@@ -1,5 +1,6 @@
 """A few hundred pairs with two plain topics, for tests of the command line and of the examples."""
 
+import gzip
 import json
 import random
 from pathlib import Path
@@ -42,5 +43,15 @@ def make_small_folder(folder: Path) -> None:
     (folder / "pins.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     queries = ["wood cabinets", "alaska train ride", "zebra"]
     (folder / "queries.txt").write_text("\n".join(queries) + "\n", encoding="utf-8")
+    (folder / "events").mkdir()
+    (folder / "events" / "manifest.json").write_text(
+        '{"format": "pintext-events", "format_version": 1}', encoding="utf-8"
+    )
+    (folder / "ingest.toml").write_text('tasks = ["search"]\n', encoding="utf-8")
+    events = pl.DataFrame({"event_id": ["e1"], "timestamp": [1_772_366_400_000]}).with_columns(
+        task=pl.lit("search"), query=pl.lit("oak"), pin_id=pl.lit("p1"), action=pl.lit("save")
+    )
+    (folder / "january.jsonl.gz").write_bytes(gzip.compress(events.write_ndjson().encode()))
+    events.write_parquet(folder / "february.parquet")
     table = [f"{number}\t{query}" for number, query in enumerate(queries)]
     (folder / "queries.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pintext import blocks
 from pintext.errors import DataError
-from pintext.pairs import PairReport, PairSource, blocks, write_pairs
+from pintext.pairs import PairReport, PairSource, write_pairs
 
 ROWS = [("oak table", "round oak table"), ("red car", "sports car, red"), ("ü", "naïve 'q'")]
 Row = tuple[str, str, str, float, str | None]

@@ -11,12 +11,13 @@ import re
 import sys
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 
 from pintext.cli import commands
 from pintext.config import Config, TrainConfig, settings
+from pintext.events import EventMapping, IngestConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 100
@@ -53,13 +54,19 @@ def type_name(kind: Any) -> str:
     origin = get_origin(kind)
     if origin is Literal:
         return "string"
+    if isinstance(kind, type) and issubclass(kind, Config):
+        return "table"
     if origin is dict:
-        return "table of numbers"
+        inner = get_args(kind)[1]
+        return "table of numbers" if get_origin(inner) is Annotated else f"table of {INNER[inner]}"
     if origin is tuple:
         return "list of strings"
     if origin is UnionType or kind not in (int, float, str, bool):
         raise TypeError(f"no words for the type {kind}")
     return {int: "integer", float: "number", str: "string", bool: "boolean"}[kind]
+
+
+INNER = {str: "strings", EventMapping: "tables", str | int | float | bool: "values"}
 
 
 def toml(value: Any) -> str:
@@ -72,12 +79,19 @@ def toml(value: Any) -> str:
         return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Config):
+        return "{}"
     return str(value)
 
 
 def generated() -> dict[str, str]:
     """The text of each generated part by its name."""
-    return {"cli": help_pages(), "train": setting_table(TrainConfig)}
+    return {
+        "cli": help_pages(),
+        "train": setting_table(TrainConfig),
+        "ingest": setting_table(IngestConfig),
+        "mapping": setting_table(EventMapping),
+    }
 
 
 def renewed(page: str) -> str:

@@ -7,6 +7,8 @@
     ├── ModelError           a model folder cannot be used
     │   ├── ModelFormatError     foreign, damaged or from a newer version
     │   └── ModelMismatchError   vectors of two different models were mixed
+    ├── IngestError          events cannot be fetched or stored
+    │   └── BadEventsError       too many of them are bad
     ├── TrainingError        training cannot start or go on
     │   ├── DivergedError        the loss is no longer a number
     │   └── LockedError          another training writes to the same folder
@@ -17,9 +19,11 @@ without a traceback and exits with 1.
 """
 
 __all__ = [
+    "BadEventsError",
     "ConfigError",
     "DataError",
     "DivergedError",
+    "IngestError",
     "LockedError",
     "MissingExtraError",
     "ModelError",
@@ -57,6 +61,14 @@ class ModelFormatError(ModelError, ValueError):
 
 class ModelMismatchError(ModelError, ValueError):
     """Two artifacts that were made by different models were mixed."""
+
+
+class IngestError(PinTextError, RuntimeError):
+    """Events cannot be fetched or stored; what is stored already is whole."""
+
+
+class BadEventsError(IngestError):
+    """More of the latest events are bad than the settings allow."""
 
 
 class TrainingError(PinTextError, RuntimeError):

@@ -6,6 +6,7 @@ crash leaves at worst a hidden ``.pintext-…`` beside the target, never half of
 
 import ctypes
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from pintext.errors import PinTextError
 
-__all__ = ["check_replaceable", "new_file", "new_folder", "reason"]
+__all__ = ["check_replaceable", "escaped", "new_file", "new_folder", "reason", "sync"]
 
 HOW = "(--overwrite)"
 _AT_FDCWD = -100
@@ -25,6 +26,13 @@ _RENAME_EXCHANGE = 2
 def reason(error: Exception) -> str:
     """What the operating system said, without errno and without temporary names."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def escaped(name: str) -> str:
+    """A folder name that every file system takes; ``urllib.parse.unquote`` turns it back."""
+    return re.sub(
+        r'[\x00-\x1f\x7f"#%*/:<=>?\\|\[\]{}]', lambda found: f"%{ord(found[0]):02X}", name
+    )
 
 
 @contextmanager
@@ -56,9 +64,9 @@ def new_file(
         raise error(f"{path}: cannot be written: {reason(cause)}") from None
     try:
         yield made
-        _sync(made)
+        sync(made)
         made.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as cause:
         raise error(f"{path}: cannot be written: {reason(cause)}") from None
     finally:
@@ -95,10 +103,10 @@ def new_folder(
     try:
         yield made
         for file in made.iterdir():
-            _sync(file)
-        _sync(made)
+            sync(file)
+        sync(made)
         _put(made, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as cause:
         raise error(f"{path}: cannot be written: {reason(cause)}") from None
     finally:
@@ -160,7 +168,8 @@ def _exchange(first: Path, second: Path) -> bool:
     return bool(done == 0)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
@@ -52,14 +52,24 @@ def texts_from(source: Path) -> Path | Iterator[str]:
 
 
 def setting_options(config: type[Config]) -> Callable[[Command], Command]:
-    """Give a command one option for each setting; an option that is not typed is ``None``."""
+    """Give a command one option for each setting; an option that is not typed is ``None``.
+
+    Tables of anything but weights are left to the configuration file.
+    """
 
     def decorate(command: Command) -> Command:
         for setting in reversed(list(settings(config))):
-            command = _option(config, setting)(command)
+            if _typable(setting):
+                command = _option(config, setting)(command)
         return command
 
     return decorate
+
+
+def _typable(setting: Setting) -> bool:
+    if get_origin(setting.kind) is dict:
+        return get_origin(get_args(setting.kind)[1]) is Annotated
+    return not (isinstance(setting.kind, type) and issubclass(setting.kind, Config))
 
 
 def _option(config: type[Config], setting: Setting) -> Callable[[Command], Command]:

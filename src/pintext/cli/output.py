@@ -10,6 +10,7 @@ import msgspec
 __all__ = [
     "Failure",
     "Interrupted",
+    "Terminated",
     "as_table",
     "json_option",
     "note",
@@ -36,6 +37,12 @@ class Interrupted(Failure):
     """Ctrl-C."""
 
     exit_code = 130  # 128 + SIGINT
+
+
+class Terminated(Failure):
+    """Another process asked this one to end, before its work was done."""
+
+    exit_code = 143  # 128 + SIGTERM
 
 
 def as_table(force_json: bool) -> bool:

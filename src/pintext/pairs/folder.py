@@ -5,7 +5,6 @@ a name holds characters that a file system may refuse; without such a folder it 
 """
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,7 +12,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from pintext.errors import DataError
-from pintext.files import new_folder
+from pintext.files import escaped, new_folder
 from pintext.pairs.files import SUFFIXES
 from pintext.pairs.rows import blank, by_task
 
@@ -81,7 +80,7 @@ def write_pairs(frame: pl.DataFrame, folder: str | Path, *, overwrite: bool = Fa
     replaceable = frozenset(inside.name for inside in folder.glob("task=*/"))
     with new_folder(folder, DataError, replaceable, overwrite=overwrite) as made:
         for task, part in by_task(frame):
-            inside = made / f"task={_escape(task)}"
+            inside = made / f"task={escaped(task)}"
             inside.mkdir()
             with (inside / "part-0.parquet").open("wb") as file:
                 # Small enough for a reader to take in pieces, large enough to be read fast.
@@ -98,10 +97,3 @@ def _check_frame(frame: pl.DataFrame) -> None:
             raise DataError(f"column {name!r} is {frame.schema[name]}; expected String")
     if frame.select(blank("task").any()).item():
         raise DataError("a pair's task is empty; expected a name in every row")
-
-
-def _escape(task: str) -> str:
-    """A folder name that every file system takes and that :func:`_task_of` turns back."""
-    return re.sub(
-        r'[\x00-\x1f\x7f"#%*/:<=>?\\|\[\]{}]', lambda found: f"%{ord(found[0]):02X}", task
-    )

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from pintext.blocks import Reject
 from pintext.errors import DataError
 from pintext.files import reason
-from pintext.pairs.blocks import Reject
 from pintext.pairs.files import COLUMNS, pieces
 from pintext.pairs.folder import find_files
 from pintext.pairs.rows import blank, by_task, judge, what

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pintext.ahead import ahead
 from pintext.arrays import F32, U8
 from pintext.config import TrainConfig
 from pintext.pairs import PairBatch, PairSource
 from pintext.training.entities import EntityTable, GrowableArray
-from pintext.training.threads import ahead
 from pintext.vocabulary import VocabularyBuilder
 from pintext.word_counter import TokenRows
 

@@ -6,10 +6,10 @@ problem; all they lack is a barrier cheap enough to be met a thousand times a se
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from llvmlite import ir
@@ -19,9 +19,8 @@ from numba.extending import intrinsic
 from pintext.arrays import I64
 from pintext.compiled import compiled
 
-__all__ = ["ThreadTeam", "ahead", "available_cores", "meet"]
+__all__ = ["ThreadTeam", "available_cores", "meet"]
 
-Item = TypeVar("Item")
 
 SPINS_BEFORE_YIELD = 4096
 CELLS_PER_THREAD = (
@@ -115,12 +114,3 @@ class ThreadTeam:
     ) -> None:
         if self._pool:
             self._pool.shutdown()
-
-
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the same items; the next is made in a thread while the one before it is in use."""
-    with ThreadPoolExecutor(1, "pintext-ahead") as maker:
-        coming = maker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = maker.submit(next, items, None)
-            yield item

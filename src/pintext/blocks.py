@@ -8,17 +8,20 @@ nothing and its neighbours are safe.
 
 import gzip
 import re
+import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from pintext.arrays import I64, U8
-from pintext.errors import DataError
+from pintext.errors import DataError, MissingExtraError
 
-__all__ = ["Block", "Reject", "blocks", "not_utf8", "records", "without_broken"]
+__all__ = ["Block", "Piece", "Reject", "blocks", "not_utf8", "records", "without_broken"]
 
 BLOCK_BYTES = 8 * 2**20
 LONGEST_RECORD = 256 * 2**20
@@ -34,6 +37,21 @@ class Reject(NamedTuple):
     what: str
 
 
+class Piece(NamedTuple):
+    """Some rows of a file, in order.
+
+    Attributes:
+        frame: ``row`` (1-based row of a Parquet file, line of a text file) and the columns asked
+            for; a column that the file lacks is null throughout.
+        rejects: the rows of this stretch that are not in the frame.
+        last: number of the last row or line of this stretch.
+    """
+
+    frame: pl.DataFrame
+    rejects: list[Reject]
+    last: int
+
+
 class Block(NamedTuple):
     """Whole records.
 
@@ -42,53 +60,79 @@ class Block(NamedTuple):
         starts: (n + 1,) where each record starts, and the end; physical lines if quotes are stray.
         lines: (n,) the number of the line that each starts on.
         quotes: ``none`` encloses a field, all of them are ``proper``, or some are ``stray``.
+        last: number of its last line.
     """
 
     data: bytes
     starts: I64
     lines: I64
     quotes: _Quotes
+    last: int
 
 
 def blocks(path: Path, separator: bytes | None) -> Iterator[Block]:
-    """Cut a text file, plain or gzipped, into blocks.
+    """Cut a text file, plain or packed (``.gz``, ``.zst``), into blocks.
 
     Args:
         path: the file.
         separator: between fields; None if quotes mean nothing and every line is a record.
 
     Raises:
-        DataError: the file is UTF-16, or a line is longer than 256 MiB.
-        OSError, EOFError, zlib.error: the file cannot be read or unpacked.
+        DataError: the file is damaged or UTF-16, or a line is longer than 256 MiB.
+        OSError: the file cannot be read.
     """
-    line, carry, final = 1, b"", False
-    with _open(path) as file:
-        while not final:
-            chunk = file.read(BLOCK_BYTES)
-            final = len(chunk) == 0
-            data = carry + chunk
-            if line == 1 and not carry:
-                data = _without_mark(path, data)
-            if final and data and not data.endswith(b"\n"):
-                data += b"\n"
-            block = _cut(data, separator, line, final)
-            if block is None:
-                carry = data
-                if len(carry) > LONGEST_RECORD:
-                    raise DataError(
-                        f"{path}:{line}: a line longer than {LONGEST_RECORD >> 20} MiB; "
-                        "is this a text file with one pair a line?"
-                    )
-                continue
-            yield block
-            carry = data[len(block.data) :]
-            line += block.data.count(b"\n")
+    line, carry = 1, b""
+    for chunk in _read(path):
+        final = len(chunk) == 0
+        data = carry + chunk
+        if line == 1 and not carry:
+            data = _without_mark(path, data)
+        if final and data and not data.endswith(b"\n"):
+            data += b"\n"
+        block = _cut(data, separator, line, final)
+        if block is None:
+            carry = data
+            if len(carry) > LONGEST_RECORD:
+                raise DataError(
+                    f"{path}:{line}: a line longer than {LONGEST_RECORD >> 20} MiB; "
+                    "is this a text file with a row a line?"
+                )
+            continue
+        yield block
+        carry = data[len(block.data) :]
+        line = block.last + 1
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> tuple[IO[bytes], tuple[type[Exception], ...]]:
+    """The unpacked bytes of a file, and what is raised where the packing is damaged."""
     if path.name.endswith(".gz"):
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return path.open("rb")
+        damages = (gzip.BadGzipFile, EOFError, zlib.error)
+        return cast("IO[bytes]", gzip.open(path, "rb")), damages
+    if path.name.endswith(".zst"):
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            try:
+                from backports import zstd
+            except ImportError:
+                raise MissingExtraError("backports.zstd", "zstd") from None
+        return cast("IO[bytes]", zstd.open(path, "rb")), (zstd.ZstdError, EOFError)
+    return path.open("rb"), ()
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    """The unpacked bytes of a file, piece by piece; an empty piece at the end."""
+    file, damages = _open(path)
+    with file:
+        while True:
+            try:
+                chunk = file.read(BLOCK_BYTES)
+            except damages as error:
+                kind = "gzip" if path.suffix == ".gz" else "zstd"
+                raise DataError(f"{path}: damaged {kind} file ({error}); pack it again") from None
+            yield chunk
+            if not chunk:
+                return
 
 
 def _without_mark(path: Path, data: bytes) -> bytes:
@@ -115,7 +159,8 @@ def _cut(data: bytes, separator: bytes | None, line: int, final: bool) -> Block 
         if closed and _proper(codes, quotes[quotes < ends[-1]], separator[0]):
             newlines, lines, kind = ends, after, "proper"
     starts = np.concatenate([np.zeros(1, np.int64), newlines + 1])
-    return Block(data[: int(starts[-1])], starts, np.concatenate([[line], lines[:-1]]), kind)
+    begins = np.concatenate([[line], lines[:-1]])
+    return Block(data[: int(starts[-1])], starts, begins, kind, int(lines[-1]) - 1)
 
 
 def _opens(codes: U8, quotes: I64, separator: int) -> npt.NDArray[np.bool_]:
@@ -173,7 +218,7 @@ def without_broken(block: Block) -> tuple[Block, list[Reject]]:
             good[i] = False
             rejects.append(not_utf8(line, error))
     starts = np.concatenate([[0], np.cumsum(np.diff(block.starts)[good])])
-    return Block(b"".join(kept), starts, block.lines[good], block.quotes), rejects
+    return Block(b"".join(kept), starts, block.lines[good], block.quotes, block.last), rejects
 
 
 def not_utf8(line: int, error: UnicodeDecodeError) -> Reject:

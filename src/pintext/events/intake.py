@@ -1,0 +1,202 @@
+"""Between sources and store: keep judged events until a commit is due, watch for floods.
+
+A source hands over stretches of events in the order of its positions. What was not committed can be
+dropped at any time; the source then goes on from the position that the manifest records.
+"""
+
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import polars as pl
+
+from pintext.arrays import I64
+from pintext.errors import BadEventsError
+from pintext.events.form import EVENT_SCHEMA
+from pintext.events.judging import Judged
+from pintext.events.letters import Letter
+from pintext.events.settings import IngestConfig
+from pintext.events.store import Source
+from pintext.events.writer import Advance, Batch, Committed, StoreWriter
+
+__all__ = ["Intake", "Origin"]
+
+_ALARM_FROM = 1_000
+"""Events that must have been seen before their bad share can stop a run."""
+_ALARM_OVER = 20_000
+"""About how many of the latest events the bad share is taken over."""
+
+
+class Origin(NamedTuple):
+    """A source as dead letters name it: a partition of a topic, or a file."""
+
+    topic: str = ""
+    partition: int | None = None
+    file: str = ""
+
+    @property
+    def source(self) -> str:
+        """The source's name in the manifest."""
+        return f"file:{self.file}" if self.file else f"kafka:{self.topic}:{self.partition}"
+
+    def letter(self, place: int, reason: str, what: str) -> Letter:
+        """A letter about what stands at an offset, or is a record, of this source."""
+        letter = Letter(reason, what, topic=self.topic, partition=self.partition, file=self.file)
+        if self.file:
+            letter.record = place
+        else:
+            letter.offset = place
+        return letter
+
+
+class Intake:
+    """Collects judged events for the next commit.
+
+    Args:
+        writer: the store.
+        config: the settings.
+
+    Attributes:
+        pending: events taken since the latest commit began, whatever became of them.
+        totals: events by what became of them, committed by this intake.
+    """
+
+    def __init__(self, writer: StoreWriter, config: IngestConfig) -> None:
+        self.totals: Counter[str] = Counter()
+        self._writer = writer
+        self._config = config
+        self._seen = self._bad = 0.0
+        self._thread = ThreadPoolExecutor(1, "pintext-commit")
+        self._running: Future[Committed] | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop everything of which no commit has begun."""
+        self.pending = 0
+        self._since = 0.0
+        self._origins: list[Origin] = []
+        self._advances: list[Advance] = []
+        self._events: list[pl.DataFrame] = []
+        self._letters: list[tuple[int, Letter]] = []
+        self._ignored: Counter[int] = Counter()
+
+    def stretch(self, origin: Origin, start: int | None) -> int:
+        """Begin a stretch of a source; returns its number until the next commit.
+
+        Args:
+            origin: the source.
+            start: where the store stands; None where the store does not know the source.
+        """
+        self._origins.append(origin)
+        self._advances.append(Advance(origin.source, start, Source(start or 0)))
+        return len(self._advances) - 1
+
+    def reached(self, stretch: int, after: Source) -> None:
+        """Say where a stretch ends by now."""
+        self._advances[stretch] = self._advances[stretch]._replace(after=after)
+
+    def take(self, judged: Judged, stretches: I64, places: I64) -> None:
+        """Keep the good events and letters about the bad ones.
+
+        Args:
+            judged: the events.
+            stretches: (n,) the stretch of each of the n values that they were decoded from.
+            places: (n,) their offsets, or numbers of their records.
+
+        Raises:
+            BadEventsError: too many of the latest events are bad.
+        """
+        if not self.pending:
+            self._since = time.monotonic()
+        self.pending += len(places)
+        advance = pl.Series("advance", stretches[judged.good["index"].to_numpy()], pl.UInt32)
+        self._events.append(judged.good.drop("index").with_columns(advance))
+        self._ignored.update(stretches[judged.ignored].tolist())
+        for reject, event in zip(judged.bad, judged.kept, strict=True):
+            stretch, place = int(stretches[reject.row]), int(places[reject.row])
+            letter = self._origins[stretch].letter(place, reject.reason, reject.what)
+            letter.event = event
+            self._letters.append((stretch, letter))
+        self._watch(len(places), len(judged.bad))
+
+    @property
+    def due(self) -> bool:
+        """Whether enough events, or the oldest for long enough, wait for a commit."""
+        waited = time.monotonic() - self._since
+        return self.full or (self.pending > 0 and waited >= self._config.commit_seconds)
+
+    @property
+    def full(self) -> bool:
+        """Whether enough events wait for a commit."""
+        return self.pending >= self._config.commit_events
+
+    def begin_commit(self) -> frozenset[str]:
+        """Have what was taken stored in a thread, after what is being stored already.
+
+        Returns:
+            What :meth:`settle` returns of the commit before.
+
+        Raises:
+            IngestError: the commit before has failed.
+        """
+        stale = self.settle()
+        if self._advances:
+            empty = pl.DataFrame(schema={**EVENT_SCHEMA, "task": pl.String, "advance": pl.UInt32})
+            events = pl.concat([empty, *self._events])
+            batch = Batch(events, self._letters, self._advances, self._ignored)
+            self._running = self._thread.submit(self._writer.commit, batch)
+            self.clear()
+        return stale
+
+    def settle(self) -> frozenset[str]:
+        """Wait until nothing is being stored any more.
+
+        Returns:
+            Sources whose stretch somebody else had stored; nothing of it was taken.
+
+        Raises:
+            IngestError: it could not be stored.
+        """
+        if self._running is None:
+            return frozenset()
+        running, self._running = self._running, None
+        committed = running.result()
+        self.totals += committed.counts
+        return committed.stale
+
+    @property
+    def settled(self) -> bool:
+        """Whether :meth:`settle` would not have to wait."""
+        return self._running is None or self._running.done()
+
+    def close(self) -> None:
+        """Wait for what is being stored, and forget the rest."""
+        self.clear()
+        self._thread.shutdown()
+        self._running = None
+
+    def refuse_all_bad(self) -> None:
+        """Raise if the store never had a good event: the settings are wrong, not the events."""
+        stored = self._writer.manifest.counts.get("stored", 0)
+        if not stored and self._seen and self._seen == self._bad:
+            raise self._alarm("every one")
+
+    def _watch(self, seen: int, bad: int) -> None:
+        """Raise when too many of the latest events are bad."""
+        self._seen += seen
+        self._bad += bad
+        share = self._bad / max(self._seen, 1)
+        if self._seen >= _ALARM_FROM and share > self._config.max_bad_share:
+            raise self._alarm(f"{share:.0%}")
+        if self._seen > _ALARM_OVER:
+            self._seen, self._bad = self._seen / 2, self._bad / 2
+
+    def _alarm(self, share: str) -> BadEventsError:
+        reasons = Counter(f"{it.reason} {it.what}".strip() for _, it in self._letters)
+        most = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(3))
+        return BadEventsError(
+            f"{share} of the latest {self._seen:,.0f} events are bad ({most}). Nothing was stored "
+            f"of the {self.pending:,} since the latest commit. Mend the settings or the source and "
+            "start again; or allow more (--max-bad-share)"
+        )
