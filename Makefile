@@ -19,6 +19,7 @@ demo: $(DEMO_READY)  ## train on real data, show what was learned; the model goe
 	@$(BIN)/pintext demo --out demo-model --overwrite
 
 test: lint  ## every check: lint, types, layers, tests
+	@tools/system_packages.sh
 	$(BIN)/python -m pytest
 
 lint: $(DEV_READY)  ## style, types and the direction of imports
@@ -42,7 +43,7 @@ bench: $(DEV_READY)  ## measure the speed of training and encoding; more in benc
 	$(BIN)/python benchmarks/encode_speed.py
 
 clean:  ## remove what make has made, .venv included
-	rm -rf $(VENV) demo-model demo-model.training build dist
+	rm -rf $(VENV) demo-model demo-model.training build dist artifacts
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:

@@ -1,8 +1,13 @@
-"""What must hold before any test runs."""
+"""What must hold before any test runs, and the browser that several tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from playwright.sync_api import Browser
+
 import pintext
+from browsing import Visits, start_browser
 
 
 def pytest_configure() -> None:
@@ -16,3 +21,19 @@ def pytest_configure() -> None:
     for kernel in package.rglob("__pycache__/*.nb[ci]"):
         if kernel.stat().st_mtime < newest:
             kernel.unlink(missing_ok=True)
+
+
+# For a module, not for the session: Playwright keeps an event loop running while it is open, beside
+# which no other test could call asyncio.run.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    yield from start_browser()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visits]:
+    """Open pages; when the test is over, nothing may have gone wrong in any of them."""
+    visits = Visits(browser)
+    yield visits
+    assert visits.close() == []
