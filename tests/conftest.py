@@ -11,13 +11,14 @@ from browsing import Visits, start_browser
 
 
 def pytest_configure() -> None:
-    """Forget compiled kernels that are older than some source.
+    """Forget compiled kernels that are older than some module with kernels.
 
     Numba looks only at the file of the kernel itself; a constant or a kernel that it takes from
-    another module may have changed since.
+    another such module may have changed since.
     """
     package = Path(pintext.__file__).parent
-    newest = max(source.stat().st_mtime for source in package.rglob("*.py"))
+    kernels = [source for source in package.rglob("*.py") if b"compiled" in source.read_bytes()]
+    newest = max(source.stat().st_mtime for source in kernels)
     for kernel in package.rglob("__pycache__/*.nb[ci]"):
         if kernel.stat().st_mtime < newest:
             kernel.unlink(missing_ok=True)
