@@ -34,6 +34,16 @@ def make_small_folder(folder: Path) -> None:
         inside = folder / "pairs" / f"task={task}"
         inside.mkdir(parents=True)
         part.write_parquet(inside / "part-0.parquet")
+    (folder / "split-pairs").mkdir()
+    parts = pl.Series("split", ["train", "train", "train", "train", "test"] * (len(frame) // 5))
+    frame.with_columns(parts).write_parquet(folder / "split-pairs" / "pairs.parquet")
+    lines = [
+        f"__label__{interest} {word}"
+        for interest, words in zip(("kitchen", "train_ride"), TOPICS.values(), strict=True)
+        for word in words
+    ]
+    (folder / "interests.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "words.vec").write_text("wood 1 0\noak 0.9 0.1\ntrain 0 1\n", encoding="utf-8")
     (folder / "train.toml").write_text("dim = 16\nepochs = 2\n", encoding="utf-8")
     pins = frame.select(pl.int_range(40).cast(pl.String).alias("id"), pl.col("pin").head(40))
     pins = pins.select("id", title="pin", text="pin")

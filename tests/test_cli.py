@@ -70,6 +70,7 @@ def test_the_verbs() -> None:
     assert sorted(commands.commands) == [
         "demo",
         "embed",
+        "evaluate",
         "explain",
         "export",
         "info",

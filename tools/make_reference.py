@@ -17,6 +17,7 @@ import click
 
 from pintext.cli import commands
 from pintext.config import Config, TrainConfig, settings
+from pintext.evaluation import EvaluateConfig
 from pintext.events import EventMapping, IngestConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -89,6 +90,7 @@ def generated() -> dict[str, str]:
     return {
         "cli": help_pages(),
         "train": setting_table(TrainConfig),
+        "evaluate": setting_table(EvaluateConfig),
         "ingest": setting_table(IngestConfig),
         "mapping": setting_table(EventMapping),
     }

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from pintext.cli.evaluating import evaluate
 from pintext.cli.ingesting import ingest
 from pintext.cli.inspecting import explain, export, info, nn
 from pintext.cli.making import demo, embed, train
@@ -61,7 +62,7 @@ def commands() -> None:
     """
 
 
-for command in (ingest, train, tune, embed, nn, explain, info, export, demo):
+for command in (ingest, train, tune, evaluate, embed, nn, explain, info, export, demo):
     commands.add_command(command)
 
 

@@ -75,7 +75,8 @@ def _typable(setting: Setting) -> bool:
 def _option(config: type[Config], setting: Setting) -> Callable[[Command], Command]:
     kind, origin = setting.kind, get_origin(setting.kind)
     facts = [setting.symbol, "" if origin is Literal else setting.limits]
-    name = f"--{setting.name.replace('_', '-')}"
+    dashes = "-" if len(setting.name) == 1 else "--"
+    name = f"{dashes}{setting.name.replace('_', '-')}"
     extra: dict[str, Any] = {}
     if origin is Literal:
         extra["type"] = click.Choice(get_args(kind))

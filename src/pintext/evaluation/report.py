@@ -1,0 +1,158 @@
+"""What an evaluation found, as values; and the same as JSON and as Markdown."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from pintext.evaluation.bootstrap import Comparison, Estimate
+from pintext.evaluation.rankers import Kind
+
+__all__ = ["Report", "Result", "Row", "markdown", "table_rows"]
+
+Protocol = Literal["retrieval", "interests"]
+
+SIGNIFICANT = 0.05
+"""A difference counts if its p-value, adjusted for the rows of its table, is below this."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What one ranker reached.
+
+    Attributes:
+        ranker: its name.
+        kind: what sort of thing it is.
+        metrics: each metric's mean over queries, with its interval.
+        compared: each metric of the evaluated model less that of this ranker, with interval and
+            p-value (adjusted by Holm over the rows); none for the model itself.
+    """
+
+    ranker: str
+    kind: Kind
+    metrics: dict[str, Estimate]
+    compared: dict[str, Comparison] = {}
+
+
+class Result(msgspec.Struct, frozen=True):
+    """The rankers on one slice of one question.
+
+    Attributes:
+        protocol: ``retrieval`` of held-out pairs, or classification of ``interests``.
+        task: the task, or what the labelled texts are (``query``, ``pin``, ``text``).
+        slice: ``all``, or the name of a part.
+        queries, answers, candidates: how many there are.
+        rows: in the order in which the rankers were given; the model last.
+        curves: recall at each k of the report's ``curve_ks``, by ranker; for the slice ``all``.
+    """
+
+    protocol: Protocol
+    task: str
+    slice: str
+    queries: int
+    answers: int
+    candidates: int
+    rows: list[Row]
+    curves: dict[str, list[float]] = {}
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one evaluation found; ``report.json`` is this.
+
+    Attributes:
+        format, format_version: what the file is.
+        model: name of the evaluated model, the row that all others are compared with.
+        fingerprint, words, dim: of that model.
+        settings: those of :class:`~pintext.evaluation.settings.EvaluateConfig`.
+        curve_ks: where the recall curves are measured.
+        results: every slice of every question.
+        notes: what a reader has to know, one sentence each.
+    """
+
+    format: str = "pintext-report"
+    format_version: int = 1
+    model: str
+    fingerprint: str
+    words: int
+    dim: int
+    settings: dict[str, Any]
+    curve_ks: list[int]
+    results: list[Result]
+    notes: list[str]
+
+    def result(self, protocol: Protocol, task: str, part: str = "all") -> Result:
+        """One result.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        for result in self.results:
+            if (result.protocol, result.task, result.slice) == (protocol, task, part):
+                return result
+        raise KeyError((protocol, task, part))
+
+
+def mark(comparison: Comparison | None) -> str:
+    """``+`` where the evaluated model is better for certain, ``-`` where worse, else nothing."""
+    if comparison is None or comparison.p >= SIGNIFICANT:
+        return ""
+    return "+" if comparison.difference > 0 else "-"
+
+
+def heading(result: Result) -> str:
+    """What a table shows, in words."""
+    protocol = {"retrieval": "Held-out retrieval", "interests": "Interest classification"}
+    part = "" if result.slice == "all" else f", {result.slice}"
+    return f"{protocol[result.protocol]}: {result.task}{part}"
+
+
+def table_rows(result: Result) -> Iterator[dict[str, Any]]:
+    """Rows for a terminal: means, and how the model compares by the first metric."""
+    for row in result.rows:
+        first = next(iter(row.metrics))
+        means = {name: estimate.mean for name, estimate in row.metrics.items()}
+        yield {"": row.ranker, **means, "model is": _verdict(row, first)}
+
+
+def _verdict(row: Row, metric: str) -> str:
+    found = row.compared.get(metric)
+    words = {"+": "better", "-": "worse", "": "not surely different"}
+    return words[mark(found)] if found is not None else ""
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown: a table for each question and slice."""
+    lines = [
+        f"# Evaluation of {_plain(report.model)}",
+        "",
+        f"{report.words:,} words, dim {report.dim}, fingerprint `{report.fingerprint}`.",
+        "",
+        "Means over queries. `+` behind a figure: the model is better than this row, `-`: worse, "
+        f"with p < {SIGNIFICANT} (paired bootstrap over queries, Holm over the rows).",
+        "",
+    ]
+    for result in report.results:
+        metrics = list(result.rows[0].metrics)
+        lines += [
+            f"## {_plain(heading(result))}",
+            "",
+            f"{result.queries:,} queries, {result.answers:,} answers, "
+            f"{result.candidates:,} candidates.",
+            "",
+            f"| | {' | '.join(metrics)} |",
+            f"|---|{'---|' * len(metrics)}",
+        ]
+        for row in result.rows:
+            cells = [
+                f"{row.metrics[name].mean:.4f} {mark(row.compared.get(name))}".strip()
+                for name in metrics
+            ]
+            lines.append(f"| {_plain(row.ranker)} | {' | '.join(cells)} |")
+        lines.append("")
+    lines += [f"- {_plain(note)}" for note in report.notes]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown takes as it is: on one line, nothing in it means anything."""
+    one_line = " ".join(text.split())
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|!" else c for c in one_line)

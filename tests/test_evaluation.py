@@ -1,0 +1,404 @@
+"""Questions, rankers, slices and the report: small data whose right answers are known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pintext import PinTextModel, TrainConfig, train
+from pintext.errors import ConfigError, DataError
+from pintext.evaluation import EvaluateConfig, evaluate, write_report
+from pintext.evaluation.baselines import open_baseline
+from pintext.evaluation.bootstrap import compare, draws, estimate, holm
+from pintext.evaluation.labels import interest_question, read_labels
+from pintext.evaluation.metrics import metric, mrr, only, recall
+from pintext.evaluation.questions import Question, places_of, retrieval_question
+from pintext.evaluation.rankers import BM25, Embedding, Popularity, Random, Ranker, TfIdf
+from pintext.evaluation.report import mark, markdown
+from pintext.evaluation.run import retrieval_questions
+from pintext.evaluation.slices import slices_of
+from pintext.pairs import PairSource
+from small_data import make_small_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("small")
+    make_small_folder(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> PinTextModel:
+    return train(folder / "split-pairs", TrainConfig(dim=8, epochs=3), out=folder / "model")
+
+
+def pairs_frame(*rows: tuple[str, str], weight: float = 1.0) -> pl.DataFrame:
+    schema = {"query": pl.String, "pin": pl.String}
+    return pl.DataFrame(list(rows), schema, orient="row").with_columns(weight=pl.lit(weight))
+
+
+# --- questions ------------------------------------------------------------------------------------
+
+
+def test_a_retrieval_question_leaks_nothing() -> None:
+    known = pairs_frame(("oak", "oak table"), ("oak", "oak table"), ("pine", "pine bed"))
+    held = pairs_frame(
+        ("oak", "oak table"), ("oak", "pine bed"), ("new", "oak bed"), ("same", "same")
+    )
+    asked = retrieval_question(known, held, 100)
+    assert asked.queries == ["new", "oak"]
+    assert asked.candidates == ["oak bed", "oak table", "pine bed"]
+    assert asked.frequency.tolist() == [0, 2]
+    assert asked.popularity.tolist() == [0, 2, 1]
+    assert asked.answers.tolist() == [[0, 0], [1, 2]]
+    assert asked.barred.tolist() == [[1, 1]]
+    assert asked.unlike.tolist() == [True, True]
+
+
+def test_the_query_itself_does_not_compete() -> None:
+    asked = retrieval_question(pairs_frame(("b", "a"), ("c", "b")), pairs_frame(("a", "b")), 9)
+    assert asked.candidates == ["a", "b"]
+    assert asked.barred.tolist() == [[0, 0]]
+
+
+def test_a_pair_that_is_held_out_twice_is_one_answer_with_the_larger_gain() -> None:
+    held = pl.concat([pairs_frame(("q", "p"), weight=1), pairs_frame(("q", "p"), weight=3)])
+    asked = retrieval_question(pairs_frame(), held, 9)
+    assert (asked.answers.tolist(), asked.gain.tolist()) == ([[0, 0]], [3.0])
+
+
+def test_a_sample_of_queries_is_always_the_same() -> None:
+    held = pairs_frame(*((f"q{i}", f"p{i % 7}") for i in range(100)))
+    first, second = (retrieval_question(pairs_frame(), held, 10) for _ in range(2))
+    assert len(first.queries) == 10
+    assert first.queries == second.queries
+    assert len(first.answers) == 10
+
+
+def test_places_count_what_is_better_and_what_is_equal() -> None:
+    known = pairs_frame(("q", "barred"))
+    asked = retrieval_question(known, pairs_frame(("q", "a"), ("q", "b"), ("r", "c")), 9)
+    order = dict(zip(asked.candidates, [5, 5, 9, 1], strict=True))  # a, b, barred, c
+    scores = np.tile([order[c] for c in asked.candidates], (2, 1)).astype(np.float32)
+    found = places_of(asked, lambda first, last: scores[first:last].copy())
+    assert found.above.tolist() == [0, 0, 3]  # "barred" competes for r alone
+    assert found.equal.tolist() == [2, 2, 1]
+
+
+def test_sorting_and_counting_agree() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 50, (2, 400)).astype(np.float32)
+    held = pairs_frame(
+        *(("a", f"{i:03}") for i in range(300)), *(("b", f"{i:03}") for i in range(400))
+    )
+    asked = retrieval_question(pairs_frame(), held, 9)
+    found = places_of(asked, lambda first, last: scores[first:last].copy())
+    for i, (q, c) in enumerate(asked.answers):
+        assert found.above[i] == (scores[q] > scores[q, c]).sum()
+        assert found.equal[i] == (scores[q] == scores[q, c]).sum()
+
+
+def test_validation_rows_are_asked_where_there_is_no_test(tmp_path: Path) -> None:
+    rows = pairs_frame(("q", "a"), ("q", "b"), ("q", "c")).with_columns(task=pl.lit("t"))
+    rows.with_columns(split=pl.Series(["train", "validation", None])).write_parquet(
+        tmp_path / "pairs.parquet"
+    )
+    asked = retrieval_questions(PairSource(tmp_path / "pairs.parquet"), 9)["t"]
+    assert [asked.candidates[c] for c in asked.answers[:, 1]] == ["b"]
+    assert [asked.candidates[c] for c in asked.barred[:, 1]] == ["a", "c"]
+
+
+def test_pairs_without_anything_held_out_are_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="'test' in a column 'split'"):
+        retrieval_questions(PairSource(folder / "pairs"), 9)
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+def test_labels_in_three_forms(tmp_path: Path) -> None:
+    rows = [("oak table", ["__label__home_decor", "furniture"]), ("train", ["__label__travel"])]
+    frame = pl.DataFrame(rows, {"query": pl.String, "labels": pl.List(pl.String)}, orient="row")
+    frame.write_parquet(tmp_path / "labels.parquet")
+    frame.write_ndjson(tmp_path / "labels.jsonl")
+    lines = "__label__home_decor __label__furniture oak  table\n\n__label__travel train\n"
+    (tmp_path / "labels.txt").write_text(lines)
+    for name, kind in (("parquet", "query"), ("jsonl", "query"), ("txt", "text")):
+        found_kind, found = read_labels(tmp_path / f"labels.{name}")
+        assert found_kind == kind
+        assert found.to_dict(as_series=False) == {
+            "text": ["oak table", "train"],
+            "labels": [["home decor", "furniture"], ["travel"]],
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "no label here\n", "no text with a label"),
+        ("a.jsonl", '{"query": "oak"}\n', r"a\.jsonl:1: .*labels"),
+        ("a.jsonl", '{"query": "oak", "pin": "x", "labels": ["a"]}\n', "expected one column"),
+        ("a.parquet", "not parquet", "not a readable Parquet file"),
+    ],
+)
+def test_labels_that_cannot_be_used(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_labels(tmp_path / name)
+
+
+def test_the_words_of_a_label_can_be_hidden(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("__label__home_decor Decor, oak oak home!\n__label__travel travel\n")
+    _, labelled = read_labels(path)
+    assert interest_question(labelled, 9).queries == ["Decor, oak oak home!", "travel"]
+    hidden = interest_question(labelled, 9, hide_label_words=True)
+    assert hidden.queries == ["oak oak"]
+    assert hidden.candidates == ["home decor", "travel"]
+    assert hidden.answers.tolist() == [[0, 0]]
+
+
+# --- rankers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop() -> Question:
+    known = pairs_frame(("x", "red shoe"), ("y", "red shoe"), ("z", "blue shoe"))
+    held = pairs_frame(("red shoes", "blue shoe"), ("red", "red shoe"), ("green hat", "hat green"))
+    return retrieval_question(known, held, 100)
+
+
+def best(ranker: Ranker, question: Question) -> dict[str, str]:
+    scores = ranker.prepare(question)(0, len(question.queries))
+    return {
+        query: question.candidates[int(np.argmax(row))]
+        for query, row in zip(question.queries, scores, strict=True)
+    }
+
+
+def test_what_each_ranker_prefers(shop: Question) -> None:
+    assert set(best(Popularity(), shop).values()) == {"red shoe"}
+    for lexical in (BM25(), TfIdf()):
+        assert best(lexical, shop) | {"red shoes": ""} == {
+            "green hat": "hat green",
+            "red": "red shoe",
+            "red shoes": "",
+        }
+
+
+def test_guessing_is_worth_its_expectation(shop: Question) -> None:
+    found = places_of(shop, Random().prepare(shop))
+    assert recall(found, 1) == pytest.approx([1 / 3] * 3)
+
+
+def test_the_order_of_words_decides_nothing() -> None:
+    rng = np.random.default_rng(1)
+    table = {word: rng.normal(size=64).astype(np.float32) for word in "abcdefgh"}
+
+    def encode(texts: list[str]) -> Any:
+        return np.stack([np.mean([table[w] for w in t.split()], axis=0) for t in texts])
+
+    held = pairs_frame(*(("a b", text) for text in ("a b c d e", "e d c b a", "c a e b d")))
+    asked = retrieval_question(pairs_frame(), held, 9)
+    found = places_of(asked, Embedding("e", "pintext", encode).prepare(asked))
+    assert found.equal.tolist() == [3, 3, 3]
+
+
+def test_texts_without_words_are_ranked_by_nobody() -> None:
+    asked = retrieval_question(pairs_frame(("?", "!")), pairs_frame(("??", "!!")), 9)
+    for ranker in (BM25(), TfIdf(), Popularity(), Random()):
+        assert places_of(asked, ranker.prepare(asked)).equal.tolist() == [
+            1 if ranker.name == "popularity" else 2
+        ]
+
+
+def test_baselines_by_path(folder: Path, model: PinTextModel) -> None:
+    pytest.importorskip("sentence_transformers")
+    texts = ["wood cabinets", "train"]
+    mine = open_baseline(str(folder / "model"))
+    assert (mine.kind, mine.name) == ("pintext", "model")
+    np.testing.assert_array_equal(mine.encode(texts), model.encode(texts))
+    vectors = open_baseline(str(folder / "words.vec"))
+    assert vectors.encode(["train"]).tolist() == [[0, 1]]
+    # The same folder looks foreign once its own marks are gone.
+    foreign = folder / "foreign"
+    foreign.mkdir()
+    for file in (folder / "model").iterdir():
+        (foreign / file.name).write_bytes(file.read_bytes())
+    about = json.loads((foreign / "config.json").read_text())
+    (foreign / "config.json").write_text(
+        json.dumps(about | {"format": "", "model_type": "model2vec"})
+    )
+    for _ in range(2):
+        found = open_baseline(str(foreign)).encode(texts)
+        units = found / np.linalg.norm(found, axis=1, keepdims=True)
+        wanted = model.encode(texts)
+        np.testing.assert_allclose(
+            units, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-5
+        )
+        (foreign / "config.json").write_text("{}")  # now for sentence-transformers
+
+
+def test_a_baseline_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none of the names glove, minilm"):
+        open_baseline(str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="neither a PinText model"):
+        open_baseline(str(tmp_path))
+
+
+# --- slices ---------------------------------------------------------------------------------------
+
+
+def test_slices_by_frequency_and_shared_words() -> None:
+    known = pairs_frame(
+        *((f"q{i:02}", "x") for i in range(40) for _ in range(100 if i < 10 else 1))
+    )
+    held = pairs_frame(*((f"q{i:02}", f"q{i:02} pin" if i % 2 else "other") for i in range(50)))
+    asked = retrieval_question(known, held, 99)
+    found = {part.name: part for part in slices_of(asked)}
+    assert [asked.queries[i] for i in np.flatnonzero(found["unseen"].queries)] == [
+        f"q{i}" for i in range(40, 50)
+    ]
+    assert found["tail"].queries.sum() == 30 + 1  # the tenth frequent one starts behind 80 %
+    apart = found["no shared word"]
+    assert [asked.queries[q] for q in asked.answers[apart.answers, 0]] == [
+        f"q{i:02}" for i in range(0, 50, 2)
+    ]
+    assert found["all"].queries.all()
+    assert found["all"].answers.all()
+
+
+def test_slices_by_unknown_words(model: PinTextModel) -> None:
+    texts = [f"{word} {'wood' if i % 2 else 'zebra'}" for i, word in enumerate(["oak"] * 24)]
+    held = pairs_frame(*((f"{text} {i}", "pin") for i, text in enumerate(texts)))
+    asked = retrieval_question(pairs_frame(), held, 99)
+    found = {part.name: part for part in slices_of(asked, model.vocabulary)}
+    assert found["half or more unknown"].queries.sum() == 12
+    assert found["some words unknown"].queries.sum() == 12
+
+
+def test_other_answers_are_no_mistakes() -> None:
+    held = pairs_frame(*(("q", pin) for pin in "abcd"))
+    asked = retrieval_question(pairs_frame(("r", "e")), held, 9)
+    scores = np.array([[5, 4, 4, 2, 3]], np.float32)  # a, b, c, d, e
+    places = places_of(asked, lambda *_: scores.copy())
+    kept = only(places, np.array([False, True, False, True]))
+    assert kept.above.tolist() == [0, 2]
+    assert kept.equal.tolist() == [1, 1]
+    assert mrr(kept).tolist() == [1.0]
+
+
+# --- bootstrap ------------------------------------------------------------------------------------
+
+
+def test_intervals_agree_with_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(3).beta(1, 3, (2, 400))
+    drawn = draws(values, 20_000, seed=0)
+    mine = estimate(values[0], drawn[0], 0.95)
+    theirs = stats.bootstrap(
+        (values[0],), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert (mine.low, mine.high) == pytest.approx(tuple(theirs), abs=2e-3)
+    found = compare(values[0], drawn[0], values[1], drawn[1], 0.95)
+    paired = stats.bootstrap(
+        (values[0], values[1]),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        paired=True,
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx(tuple(paired), abs=2e-3)
+    assert found.difference == pytest.approx(values[0].mean() - values[1].mean())
+
+
+def test_p_values_are_right_where_nothing_differs() -> None:
+    """Under the null hypothesis one p-value in twenty is below 0.05."""
+    rng = np.random.default_rng(0)
+    small = 0
+    for seed in range(400):
+        values = rng.normal(size=(2, 60))
+        drawn = draws(values, 500, seed)
+        small += compare(values[0], drawn[0], values[1], drawn[1], 0.95).p < 0.05
+    assert 8 <= small <= 36  # 20 expected, standard deviation 4.4
+
+
+def test_a_difference_of_nothing_and_of_everything() -> None:
+    values = np.stack([np.ones(50), np.zeros(50), np.ones(50)])
+    drawn = draws(values, 1000, 0)
+    better = compare(values[0], drawn[0], values[1], drawn[1], 0.95)
+    same = compare(values[0], drawn[0], values[2], drawn[2], 0.95)
+    assert (mark(better), mark(same), mark(None)) == ("+", "", "")
+    assert same.p == 1.0
+
+
+def test_holm() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+# --- the whole ------------------------------------------------------------------------------------
+
+
+def test_a_report(folder: Path, model: PinTextModel, tmp_path: Path) -> None:
+    config = EvaluateConfig(resamples=600)
+    told: list[str] = []
+    reports = [
+        evaluate(
+            model,
+            folder / "split-pairs",
+            [folder / "interests.txt"],
+            against=[str(folder / "words.vec"), str(folder / "words.vec")],
+            config=config,
+            callback=told.append,
+        )
+        for _ in range(2)
+    ]
+    report = reports[0]
+    assert "retrieval search: BM25" in told
+    result = report.result("retrieval", "search")
+    assert [row.ranker for row in result.rows] == [
+        *("random", "popularity", "BM25", "TF-IDF", "words.vec", "words.vec (2)", "PinText")
+    ]
+    interests = report.result("interests", "text").rows
+    assert interests[-1].metrics["precision@1"].mean == 1.0
+    assert mark(interests[0].compared["precision@1"]) == "+"
+    with pytest.raises(KeyError):
+        report.result("interests", "pin")
+
+    for number, one in enumerate(reports):
+        write_report(one, tmp_path / str(number))
+    for name in ("report.json", "report.md"):
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
+    stored = json.loads((tmp_path / "0" / "report.json").read_text())
+    assert stored["format"] == "pintext-report"
+    assert stored["fingerprint"] == model.fingerprint
+    metrics = stored["results"][0]["rows"][-1]["metrics"]["recall@10"]
+    assert metrics["low"] <= metrics["mean"] <= metrics["high"]
+    with pytest.raises(DataError, match="exists already"):
+        write_report(report, tmp_path / "0")
+    write_report(report, tmp_path / "0", overwrite=True)
+
+
+def test_names_cannot_break_the_markdown(folder: Path, model: PinTextModel) -> None:
+    report = evaluate(
+        model, labels=[folder / "interests.txt"], name="a|b\n# *c*", config=EvaluateConfig()
+    )
+    assert "| a\\|b \\# \\*c\\* | 1.0000 |" in markdown(report)
+
+
+def test_nothing_to_evaluate_with(model: PinTextModel) -> None:
+    with pytest.raises(DataError, match="give pairs, labels or both"):
+        evaluate(model)
+
+
+@pytest.mark.parametrize("name", ["recall", "recall@0", "recall@x", "map@10"])
+def test_no_such_metric(name: str) -> None:
+    with pytest.raises(ConfigError, match="no metric"):
+        metric(name)
