@@ -19,6 +19,7 @@ from pintext.cli import commands
 from pintext.config import Config, TrainConfig, settings
 from pintext.evaluation import EvaluateConfig
 from pintext.events import EventMapping, IngestConfig
+from pintext.server import ServeConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 100
@@ -92,6 +93,7 @@ def generated() -> dict[str, str]:
         "train": setting_table(TrainConfig),
         "evaluate": setting_table(EvaluateConfig),
         "ingest": setting_table(IngestConfig),
+        "serve": setting_table(ServeConfig),
         "mapping": setting_table(EventMapping),
     }
 

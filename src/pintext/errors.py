@@ -12,6 +12,7 @@
     ├── TrainingError        training cannot start or go on
     │   ├── DivergedError        the loss is no longer a number
     │   └── LockedError          another training writes to the same folder
+    ├── ServeError           the service cannot start or go on
     └── MissingExtraError    an optional package is not installed
 
 Every message says what was found, what was expected and what to do. The command line prints it
@@ -31,6 +32,7 @@ __all__ = [
     "ModelMismatchError",
     "NoPairsError",
     "PinTextError",
+    "ServeError",
     "TrainingError",
 ]
 
@@ -81,6 +83,10 @@ class DivergedError(TrainingError):
 
 class LockedError(TrainingError):
     """Another process is training into the same folder."""
+
+
+class ServeError(PinTextError, RuntimeError):
+    """The HTTP service cannot start, or its workers keep dying."""
 
 
 class MissingExtraError(PinTextError, ImportError):

@@ -19,6 +19,7 @@ from pintext.cli.ingesting import ingest
 from pintext.cli.inspecting import explain, export, info, nn
 from pintext.cli.making import demo, embed, train
 from pintext.cli.output import Failure, Interrupted
+from pintext.cli.serving import serve
 from pintext.cli.tuning import tune
 from pintext.errors import PinTextError
 
@@ -62,7 +63,7 @@ def commands() -> None:
     """
 
 
-for command in (ingest, train, tune, evaluate, embed, nn, explain, info, export, demo):
+for command in (ingest, train, tune, evaluate, embed, nn, explain, info, export, serve, demo):
     commands.add_command(command)
 
 

@@ -1,0 +1,133 @@
+"""What every route says about its answers in the OpenAPI document, and how limits get into it."""
+
+from typing import Any
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example, OpenAPI, Parameter, Schema
+
+from pintext.server.problems import MEDIA_TYPE, FieldError, Problem, ProblemError
+from pintext.server.settings import ServeConfig
+from pintext.server.shapes import Request
+
+__all__ = ["answers", "check_limits", "example", "limit_schemas"]
+
+_PROBLEMS = {
+    400: Problem(
+        "Limit",
+        400,
+        "$.k: 5000 is more than this service gives",
+        "urn:pintext:problem:limit",
+        [FieldError("$.k", "5000 is more than this service gives", 200)],
+        "1f0c2a9b-3d",
+    ),
+    401: Problem("Unauthorized", 401, "send the token:  Authorization: Bearer ..."),
+    403: Problem("Forbidden", 403, "changing pins is off; start with the setting write_token"),
+    404: Problem("Not found", 404, "no pin 'p17' in the index"),
+    408: Problem("Too slow", 408, "the request was not there after 10 seconds"),
+    413: Problem("Too large", 413, "the body is larger than 1024 KB"),
+    503: Problem("Overloaded", 503, "the service has more to do than it can; try again"),
+}
+
+
+def example(value: Any) -> list[Example]:
+    """One example, as plain JSON values."""
+    return [Example(summary="example", value=msgspec.to_builtins(value))]
+
+
+def answers(shape: Any, shown: Any, *problems: int, status: int = 200) -> dict[int, ResponseSpec]:
+    """The answers of a route: one that is good, with an example, and the problems it may meet.
+
+    Args:
+        shape: the type of the good answer.
+        shown: an example of it.
+        problems: statuses of problem documents; 400 and 503 may come from every route.
+        status: of the good answer.
+    """
+    found = {
+        status: ResponseSpec(
+            shape, generate_examples=False, description="The answer.", examples=example(shown)
+        )
+    }
+    for problem in sorted({400, 503, *problems}):
+        found[problem] = ResponseSpec(
+            Problem,
+            generate_examples=False,
+            description=_PROBLEMS[problem].title,
+            media_type=MEDIA_TYPE,
+            examples=example(_PROBLEMS[problem]),
+        )
+    return found
+
+
+def check_limits(request: msgspec.Struct, config: ServeConfig) -> None:
+    """Refuse a request whose ``k``, texts or lists pass the limits of the settings.
+
+    Raises:
+        ProblemError: 400; it names the field and the limit.
+    """
+    for name in request.__struct_fields__:
+        value = getattr(request, name)
+        if name == "k":
+            if value > config.max_k:
+                raise ProblemError.of_field(
+                    "$.k", f"{value} is more than the {config.max_k} that are given", config.max_k
+                )
+        elif isinstance(value, str):
+            check_text(f"$.{name}", value, config)
+        elif isinstance(value, list):
+            if len(value) > config.max_batch:
+                raise ProblemError.of_field(
+                    f"$.{name}",
+                    f"{len(value)} items; at most {config.max_batch} in a request",
+                    config.max_batch,
+                )
+            for index, item in enumerate(value):
+                if isinstance(item, str) and len(item) > config.max_text_chars:
+                    check_text(f"$.{name}[{index}]", item, config)
+
+
+def check_text(field: str, text: str, config: ServeConfig) -> None:
+    """Refuse a text that is too long.
+
+    Raises:
+        ProblemError: 400; it names the field and the limit.
+    """
+    if len(text) > config.max_text_chars:
+        raise ProblemError.of_field(
+            field,
+            f"a text of {len(text)} characters; at most {config.max_text_chars}",
+            config.max_text_chars,
+        )
+
+
+def limit_schemas(document: OpenAPI, config: ServeConfig) -> None:
+    """Write the limits of the settings into the schemas of requests, in place."""
+    requests = {shape.__name__ for shape in Request.__subclasses__()}
+    for schema in document.components.schemas.values():
+        if schema.title in requests:
+            _limit_properties(schema, config)
+    for path in (document.paths or {}).values():
+        for parameter in (path.get.parameters or []) if path.get else []:
+            if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
+                _limit(parameter.name, parameter.schema, config)
+
+
+def _limit_properties(schema: Schema, config: ServeConfig) -> None:
+    for name, inner in (schema.properties or {}).items():
+        if isinstance(inner, Schema):
+            _limit(name, inner, config)
+
+
+def _limit(name: str, schema: Schema, config: ServeConfig) -> None:
+    if name == "k":
+        schema.maximum = config.max_k
+    elif schema.type == "string" and not schema.enum:
+        schema.max_length = config.max_text_chars
+    elif schema.type == "array":
+        schema.max_items = config.max_batch
+        if isinstance(schema.items, Schema):
+            _limit("", schema.items, config)
+    for inner in schema.one_of or []:
+        if isinstance(inner, Schema):
+            _limit(name, inner, config)

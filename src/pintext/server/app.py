@@ -1,0 +1,76 @@
+"""The ASGI application, made of a service."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from pintext.server import operations, text_routes
+from pintext.server.answers import limit_schemas
+from pintext.server.failures import HANDLERS
+from pintext.server.guard import Guard
+from pintext.server.service import RELEASE, Service
+
+__all__ = ["make_app"]
+
+
+def make_app(service: Service) -> Guard:
+    """The application that serves a service; give it to any ASGI server.
+
+    While it runs it looks for new versions, and reloads on SIGHUP.
+    """
+
+    @contextlib.asynccontextmanager
+    async def life(_app: Litestar) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # not in the main thread
+            loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, forced))
+            loop.add_signal_handler(signal.SIGUSR1, service.drain)
+        tasks = [asyncio.create_task(work) for work in (_watch(service), guard.measure_lag())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            service.close()
+
+    def forced() -> None:
+        service.reload(forced=True)
+
+    async def provide() -> Service:
+        return service
+
+    app = Litestar(
+        [*text_routes.ROUTES, *operations.ROUTES],
+        dependencies={"service": Provide(provide, use_cache=True)},
+        exception_handlers=HANDLERS,
+        lifespan=[life],
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="PinText",
+            version=RELEASE,
+            path="/openapi.json",
+            render_plugins=[JsonRenderPlugin(path="/")],
+        ),
+    )
+    limit_schemas(app.openapi_schema, service.config)
+    guard = Guard(app, service.config, service.metrics, service.log)
+    return guard
+
+
+async def _watch(service: Service) -> None:
+    """Look for a new version every now and then, and end when the parent process has ended."""
+    parent = os.getppid()
+    while True:
+        await asyncio.sleep(service.config.watch_seconds)
+        service.log.flush()
+        await asyncio.to_thread(service.reload)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return

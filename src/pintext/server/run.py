@@ -1,0 +1,170 @@
+"""The processes of the service: one that supervises, and the workers that answer."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pintext.errors import MissingExtraError, PinTextError, ServeError
+from pintext.files import reason
+from pintext.server.logs import log_settings
+from pintext.server.metrics import SHARED_FOLDER
+from pintext.server.settings import ServeConfig
+
+if TYPE_CHECKING:
+    from pintext.server.guard import Guard
+
+__all__ = ["serve"]
+
+_STARTED = "started"
+_FAILED = "failed"
+_BACKLOG = 1024
+_CONNECTIONS = 8192
+_LEAVE_SECONDS = 5
+
+
+def serve(folder: Path, config: ServeConfig, started: Callable[[], None] = lambda: None) -> None:
+    """Serve a folder until SIGTERM or SIGINT; then finish what has begun, and return.
+
+    SIGHUP looks for a new version at once. A worker that dies is replaced.
+
+    Args:
+        folder: of a model or an index.
+        config: the settings.
+        started: called when the first worker answers.
+
+    Raises:
+        ServeError: the address is taken, or a worker could not start.
+        MissingExtraError: the packages of the extra ``serve`` are not installed.
+    """
+    try:
+        from granian.constants import HTTPModes, Interfaces, Loops
+        from granian.http import HTTP1Settings
+        from granian.server import Server
+    except ImportError:
+        raise MissingExtraError("granian", "serve") from None
+    _check_address(config)
+    # A forked worker would inherit threads and locks in whatever state they are.
+    multiprocessing.set_start_method("spawn", force=True)
+    with tempfile.TemporaryDirectory(prefix="pintext-serve-") as name:
+        shared = Path(name)
+        os.environ[SHARED_FOLDER] = name
+        server = Server(
+            "pintext",
+            address=config.host,
+            port=config.port,
+            interface=Interfaces.ASGI,
+            workers=config.workers,
+            loop=Loops.uvloop,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=_BACKLOG,
+            backpressure=_CONNECTIONS,
+            http1_settings=HTTP1Settings(header_read_timeout=int(config.read_seconds * 1000)),
+            log_dictconfig=log_settings(),
+            workers_kill_timeout=int(config.timeout_seconds) + _LEAVE_SECONDS,
+        )
+        supervisor = _Supervisor(server, config, shared, started)
+        server.on_startup(supervisor.begin)
+        loader = partial(_load, folder.absolute(), config, shared)
+        try:
+            server.serve(target_loader=loader, wrap_loader=False)
+        except SystemExit:
+            if not supervisor.asked_to_end:
+                raise ServeError(supervisor.why_it_failed()) from None
+        finally:
+            supervisor.end()
+
+
+def _check_address(config: ServeConfig) -> None:
+    """Refuse an address that is taken: workers share theirs, and would share it with strangers."""
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+            trial.listen(1)
+    except OSError as error:
+        raise ServeError(
+            f"cannot listen at {config.host}:{config.port}: {reason(error)}; "
+            "give another --port or --host"
+        ) from None
+
+
+class _Supervisor:
+    """What the supervising process does beside keeping the workers: signals and the start."""
+
+    def __init__(
+        self, server: Any, config: ServeConfig, shared: Path, started: Callable[[], None]
+    ) -> None:
+        self._server = server
+        self._drain_seconds = config.drain_seconds
+        self._shared = shared
+        self._started = started
+        self._ended = threading.Event()
+        self.asked_to_end = False
+
+    def begin(self) -> None:
+        """Take the signals, and wait in a thread for the first worker."""
+        signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._drain)
+        threading.Thread(target=self._await_start, daemon=True).start()
+
+    def end(self) -> None:
+        """Stop waiting for the first worker."""
+        self._ended.set()
+
+    def why_it_failed(self) -> str:
+        """What the worker that could not start said."""
+        try:
+            return (self._shared / _FAILED).read_text(encoding="utf-8")
+        except OSError:
+            return "the workers keep dying; what they wrote above says why"
+
+    def _await_start(self) -> None:
+        while not (self._shared / _STARTED).exists():
+            if self._ended.wait(0.02):
+                return
+        # Until now a worker that dies ends everything: it would die again.
+        self._server.respawn_failed_workers = True
+        self._started()
+
+    def _tell(self, number: signal.Signals) -> None:
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, number)
+
+    def _drain(self, *_: object) -> None:
+        """Say no at /ready for a while, then end; a second signal ends at once."""
+        if self._drain_seconds and not self.asked_to_end:
+            self._tell(signal.SIGUSR1)
+            timer = threading.Timer(self._drain_seconds, self._server.signal_handler_interrupt)
+            timer.daemon = True
+            timer.start()
+        else:
+            self._server.signal_handler_interrupt()
+        self.asked_to_end = True
+
+
+def _load(folder: Path, config: ServeConfig, shared: Path) -> "Guard":
+    """Make the application, in a worker process."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the application takes it
+    from pintext.server.app import make_app
+    from pintext.server.service import Service
+
+    try:
+        app = make_app(Service(folder, config))
+    except PinTextError as error:
+        (shared / _FAILED).write_text(str(error), encoding="utf-8")
+        sys.exit(1)
+    (shared / _STARTED).touch()
+    return app

@@ -1,0 +1,84 @@
+"""Work that is too long for the event loop: a few threads, and no long queue before them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from pintext.server.metrics import Metrics
+from pintext.server.problems import retry_later
+from pintext.server.settings import ServeConfig
+
+__all__ = ["Work"]
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+_SMOOTHING = 0.05
+
+
+class Work:
+    """Runs functions in threads, or refuses at once what would have to wait too long.
+
+    The wait is foreseen from how long work took lately. Refusing early keeps the time of what is
+    served where it was: a queue would make everybody wait and then give up.
+
+    Args:
+        config: threads, the longest wait and the longest time.
+        metrics: where refusals are counted.
+    """
+
+    def __init__(self, config: ServeConfig, metrics: Metrics) -> None:
+        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="work")
+        self._threads = config.threads
+        self._max_wait = config.max_wait_ms / 1000
+        self._timeout = config.timeout_seconds
+        self._metrics = metrics
+        self._seconds = 0.0
+        self.unfinished = 0
+
+    async def run(
+        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """The result of a function, from one of the threads.
+
+        Raises:
+            ProblemError: 503: it would have to wait too long, or took too long.
+        """
+        ahead = self.unfinished - self._threads + 1
+        if ahead > 0 and ahead * self._seconds / self._threads > self._max_wait:
+            self._metrics.shed("busy")
+            raise retry_later("the service has more to do than it can; try again", "overloaded")
+        self.unfinished += 1
+        future = asyncio.get_running_loop().run_in_executor(
+            self._pool, self._timed, work, args, kwargs
+        )
+        future.add_done_callback(self._finished)
+        try:
+            async with asyncio.timeout(self._timeout):
+                # Shielded: what runs cannot be stopped, and counts until it ends.
+                result, seconds = await asyncio.shield(future)
+        except TimeoutError:
+            self._metrics.shed("timeout")
+            raise retry_later(
+                f"not finished after {self._timeout:g} seconds; ask for less, or try again",
+                "timeout",
+            ) from None
+        self._seconds += _SMOOTHING * (seconds - self._seconds)
+        return result
+
+    @staticmethod
+    def _timed(
+        work: Callable[..., Result], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Result, float]:
+        started = time.perf_counter()
+        return work(*args, **kwargs), time.perf_counter() - started
+
+    def _finished(self, future: "asyncio.Future[Any]") -> None:
+        self.unfinished -= 1
+        if not future.cancelled():
+            future.exception()  # was or will be told to whoever waits; not to the log as well
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
