@@ -76,6 +76,7 @@ def test_the_verbs() -> None:
         "info",
         "ingest",
         "nn",
+        "pairs",
         "serve",
         "train",
         "tune",
