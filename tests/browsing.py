@@ -14,8 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
 """Screenshots, for whoever wants to look; not committed."""
@@ -32,12 +40,16 @@ QUIET = (
     "--no-first-run",
     "--no-pings",
 )
-DESK = {"width": 1280, "height": 860}
-PHONE = {"width": 360, "height": 740}
+PATIENCE = 30_000
+"""Milliseconds: on a machine with much else to do nothing fails for slowness."""
+
+DESK = ViewportSize(width=1280, height=860)
+PHONE = ViewportSize(width=360, height=740)
 
 
 def start_browser() -> Iterator[Browser]:
     """The body of the fixture ``browser``: skips where Chromium is missing, fails in CI."""
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
         program = next(filter(None, map(shutil.which, CHROMIUM)), None)
@@ -69,12 +81,12 @@ class Visits:
     def open(self, url: str, *, dark: bool = False, phone: bool = False, **context: Any) -> Page:
         """Open a URL (``http:`` or ``file:``) at the width of a desk or of a phone."""
         opened = self._browser.new_context(
-            viewport=PHONE if phone else DESK,  # type: ignore[arg-type]
+            viewport=PHONE if phone else DESK,
             color_scheme="dark" if dark else "light",
             has_touch=phone,
             **context,
         )
-        opened.set_default_timeout(10_000)
+        opened.set_default_timeout(PATIENCE)
         page = opened.new_page()
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
@@ -108,10 +120,12 @@ class Visits:
 
 def accessibility_findings(page: Page) -> list[str]:
     """What axe-core finds on a page as it is now, as ``rule (impact): place``."""
-    found = Axe().run(page, options={"resultTypes": ["violations"]})
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("axe.run({ resultTypes: ['violations'] })")
     return [
         f"{violation['id']} ({violation['impact']}): {', '.join(map(str, node['target']))}"
-        for violation in found.response["violations"]
+        for violation in found["violations"]
         for node in violation["nodes"]
     ]
 

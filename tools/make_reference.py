@@ -19,7 +19,6 @@ from pintext.cli import commands
 from pintext.config import Config, TrainConfig, settings
 from pintext.evaluation import EvaluateConfig
 from pintext.events import EventMapping, IngestConfig
-from pintext.pairing import CatalogueConfig, PairsConfig
 from pintext.server import ServeConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -96,8 +95,6 @@ def generated() -> dict[str, str]:
         "ingest": setting_table(IngestConfig),
         "serve": setting_table(ServeConfig),
         "mapping": setting_table(EventMapping),
-        "pairs": setting_table(PairsConfig),
-        "catalogue": setting_table(CatalogueConfig),
     }
 
 

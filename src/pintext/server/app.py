@@ -11,7 +11,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from pintext.server import operations, text_routes
+from pintext.server import operations, page_routes, text_routes
 from pintext.server.answers import limit_schemas
 from pintext.server.failures import HANDLERS
 from pintext.server.guard import Guard
@@ -47,7 +47,7 @@ def make_app(service: Service) -> Guard:
         return service
 
     app = Litestar(
-        [*text_routes.ROUTES, *operations.ROUTES],
+        [*text_routes.ROUTES, *operations.ROUTES, *page_routes.ROUTES],
         dependencies={"service": Provide(provide, use_cache=True)},
         exception_handlers=HANDLERS,
         lifespan=[life],
