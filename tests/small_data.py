@@ -53,10 +53,7 @@ def make_small_folder(folder: Path) -> None:
     (folder / "pins.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     queries = ["wood cabinets", "alaska train ride", "zebra"]
     (folder / "queries.txt").write_text("\n".join(queries) + "\n", encoding="utf-8")
-    (folder / "events").mkdir()
-    (folder / "events" / "manifest.json").write_text(
-        '{"format": "pintext-events", "format_version": 1}', encoding="utf-8"
-    )
+    make_small_store(folder / "events")
     (folder / "ingest.toml").write_text('tasks = ["search"]\n', encoding="utf-8")
     events = pl.DataFrame({"event_id": ["e1"], "timestamp": [1_772_366_400_000]}).with_columns(
         task=pl.lit("search"), query=pl.lit("oak"), pin_id=pl.lit("p1"), action=pl.lit("save")
@@ -65,3 +62,28 @@ def make_small_folder(folder: Path) -> None:
     events.write_parquet(folder / "february.parquet")
     table = [f"{number}\t{query}" for number, query in enumerate(queries)]
     (folder / "queries.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+
+
+def make_small_store(folder: Path) -> None:
+    """An event store with some clicks on the pins of the small folder."""
+    name = "task=search/date=2026-03-01/00000001.parquet"
+    clicks = pl.DataFrame({"number": range(200)}).select(
+        event_id=pl.format("small-{}", "number"),
+        timestamp=(1_772_366_400_000 + pl.col("number")).cast(pl.Datetime("ms", "UTC")),
+        query=pl.format("wood cabinets {}", pl.col("number") % 7),
+        query_id=pl.lit(None, pl.String),
+        pin_id=(pl.col("number") % 40).cast(pl.String),
+        action=pl.lit("click"),
+        dwell_ms=pl.lit(None, pl.Int32),
+        position=pl.lit(None, pl.Int32),
+    )
+    (folder / name).parent.mkdir(parents=True)
+    clicks.write_parquet(folder / name)
+    entry = {"name": name, "rows": 200, "bytes": (folder / name).stat().st_size}
+    manifest = {
+        "format": "pintext-events",
+        "format_version": 1,
+        "generation": 1,
+        "files": [{**entry, "segments": [[1, 200]]}],
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

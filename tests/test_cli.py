@@ -76,6 +76,7 @@ def test_the_verbs() -> None:
         "info",
         "ingest",
         "nn",
+        "pairs",
         "serve",
         "train",
         "tune",
@@ -96,7 +97,7 @@ def test_every_command_and_option_is_explained_with_an_example(name: str | None)
 
 def examples() -> Iterator[str]:
     """The examples, but for those that have tests of their own: ``demo``, and what does not end."""
-    others = ("pintext demo", "pintext serve", "--topic", "--watch")
+    others = ("pintext demo", "pintext serve", "--topic", "--watch", "--engine spark")
     for command in commands.commands.values():
         for line in (command.help or "").partition("Example:")[2].splitlines():
             if "pintext " in line and not any(other in line for other in others):

@@ -19,6 +19,7 @@ from pintext.cli import commands
 from pintext.config import Config, TrainConfig, settings
 from pintext.evaluation import EvaluateConfig
 from pintext.events import EventMapping, IngestConfig
+from pintext.pairing import CatalogueConfig, PairsConfig
 from pintext.server import ServeConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -95,6 +96,8 @@ def generated() -> dict[str, str]:
         "ingest": setting_table(IngestConfig),
         "serve": setting_table(ServeConfig),
         "mapping": setting_table(EventMapping),
+        "pairs": setting_table(PairsConfig),
+        "catalogue": setting_table(CatalogueConfig),
     }
 
 

@@ -7,6 +7,7 @@ set -eu
 packages=
 need() { command -v "$1" >/dev/null || packages="$packages $2"; } # PROGRAM PACKAGES
 need chromium chromium
+need java openjdk-17-jre-headless
 
 [ -n "$packages" ] || exit 0
 echo "installing$packages ..."

@@ -18,7 +18,7 @@ from pintext.errors import ConfigError, DataError
 from pintext.files import new_file, reason
 from pintext.model import PinTextModel
 
-__all__ = ["FINGERPRINT_KEY", "TextBatch", "embed_file", "text_batches"]
+__all__ = ["FINGERPRINT_KEY", "TextBatch", "embed_file", "text_batches", "write_vectors"]
 
 FINGERPRINT_KEY = "pintext.fingerprint"
 """The key of the model's fingerprint in the metadata of a Parquet file of vectors."""
@@ -69,10 +69,54 @@ def embed_file(
             cannot be written. A row cannot be left out: the vectors must match the texts.
         ConfigError: no such ``dtype``.
     """
-    if dtype not in _TYPES:
-        raise ConfigError(f"dtype = {dtype!r}: expected {' or '.join(_TYPES)}")
     if batch_rows < 1:
         raise ConfigError(f"batch_rows = {batch_rows}: expected 1 or more")
+    # The first batch is read here: it tells the type of the ids.
+    batches = text_batches(source, column, id_column, batch_rows)
+    first = next(batches, TextBatch(pl.Series(dtype=pl.Int64), pl.Series(dtype=pl.String)))
+    return write_vectors(
+        model,
+        chain([first], batches),
+        first.ids.dtype,
+        out,
+        dtype=dtype,
+        row_group_size=batch_rows,
+        overwrite=overwrite,
+    )
+
+
+def write_vectors(
+    model: PinTextModel,
+    batches: Iterable[TextBatch],
+    id_type: pl.DataType,
+    out: str | Path,
+    *,
+    dtype: Literal["float32", "float16"] = "float32",
+    row_group_size: int = 65_536,
+    overwrite: bool = False,
+    threads: int = 0,
+) -> int:
+    """Write the vectors of batches of texts to a Parquet file, which is what it is in the end.
+
+    Args:
+        model: whose fingerprint goes into the metadata.
+        batches: texts with their ids, all of the type ``id_type``.
+        id_type: of the column ``id``.
+        out: the file, as :func:`embed_file` describes it.
+        dtype: of the vectors.
+        row_group_size: rows in a row group.
+        overwrite: replace a file that is there.
+        threads: that encode a batch; 0 means all cores.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ConfigError: no such ``dtype``.
+        DataError: the file cannot be written, or a number is too large for ``float16``.
+    """
+    if dtype not in _TYPES:
+        raise ConfigError(f"dtype = {dtype!r}: expected {' or '.join(_TYPES)}")
     polars_type, numpy_type = _TYPES[dtype]
     vector_type = pl.Array(polars_type, model.dim)
     rows = 0
@@ -81,23 +125,18 @@ def embed_file(
         nonlocal rows
         for batch in batches:
             with np.errstate(over="ignore"):
-                vectors = model.encode(batch.texts).astype(numpy_type, copy=False)
+                vectors = model.encode(batch.texts, threads=threads).astype(numpy_type, copy=False)
             if dtype == "float16" and not np.isfinite(vectors).all():
                 raise DataError(f"{out}: a number is too large for float16; choose float32")
             yield pl.DataFrame({"id": batch.ids, "vector": pl.Series(vectors, dtype=vector_type)})
             rows += len(batch.texts)
 
     with new_file(out, DataError, overwrite=overwrite) as made:
-        # The first batch is read here: it tells the type of the ids.
-        stream = text_batches(source, column, id_column, batch_rows)
-        first = next(stream, TextBatch(pl.Series(dtype=pl.Int64), pl.Series(dtype=pl.String)))
-        batches = chain([first], stream)
-        schema = {"id": first.ids.dtype, "vector": vector_type}
         try:
-            register_io_source(frames, schema=schema).sink_parquet(
+            register_io_source(frames, schema={"id": id_type, "vector": vector_type}).sink_parquet(
                 made,
                 compression="lz4",
-                row_group_size=batch_rows,
+                row_group_size=row_group_size,
                 metadata={FINGERPRINT_KEY: model.fingerprint},
             )
         except pl.exceptions.PolarsError as error:

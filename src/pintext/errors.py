@@ -10,9 +10,9 @@
     ├── IngestError          events cannot be fetched or stored
     │   └── BadEventsError       too many of them are bad
     ├── TrainingError        training cannot start or go on
-    │   ├── DivergedError        the loss is no longer a number
-    │   └── LockedError          another training writes to the same folder
+    │   └── DivergedError        the loss is no longer a number
     ├── ServeError           the service cannot start or go on
+    ├── LockedError          another process writes to the same folder
     └── MissingExtraError    an optional package is not installed
 
 Every message says what was found, what was expected and what to do. The command line prints it
@@ -81,8 +81,8 @@ class DivergedError(TrainingError):
     """The loss or the dictionary stopped being finite."""
 
 
-class LockedError(TrainingError):
-    """Another process is training into the same folder."""
+class LockedError(PinTextError, RuntimeError):
+    """Another process writes to the same folder."""
 
 
 class ServeError(PinTextError, RuntimeError):

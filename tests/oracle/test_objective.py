@@ -147,6 +147,17 @@ def used_slots(group: Group) -> list[int]:
     return [i for i in range(slots) if i >= 2 * GROUP or i % GROUP < group.pairs]
 
 
+def rounding(group: Group, dtype: type) -> float:
+    """What is left of numbers that should cancel, as all do in one dimension: d loss / d sum is the
+    difference of two numbers that may be as large as the sum of all slopes over the length."""
+    slopes = np.zeros(group.vectors.shape[0])
+    for (i, j), slope in group.slopes().items():
+        slopes[[i, GROUP + i, 2 * GROUP + j]] += group.weights[i] * slope
+    lengths = np.sqrt((group.vectors**2).sum(axis=1))
+    whole = lengths > 0
+    return 8 * float(np.finfo(dtype).eps * (slopes[whole] / lengths[whole]).max())
+
+
 @given(groups())
 @settings(max_examples=60, deadline=None)
 def test_loss_and_gradient_are_those_of_the_formula(group: Group) -> None:
@@ -157,7 +168,7 @@ def test_loss_and_gradient_are_those_of_the_formula(group: Group) -> None:
     assert figures[1] == sum(edge > 0 for edge in edges.values())
     assert figures[2] == len(edges)
     expected = group.gradient()
-    atol = 1e-9 * (1 + np.abs(expected).max())
+    atol = 1e-9 * (1 + np.abs(expected).max()) + rounding(group, np.float64)
     np.testing.assert_allclose(gradient, expected, rtol=1e-8, atol=atol)
 
 

@@ -19,6 +19,7 @@ from pintext.cli.ingesting import ingest
 from pintext.cli.inspecting import explain, export, info, nn
 from pintext.cli.making import demo, embed, train
 from pintext.cli.output import Failure, Interrupted
+from pintext.cli.pairing import pairs
 from pintext.cli.serving import serve
 from pintext.cli.tuning import tune
 from pintext.errors import PinTextError
@@ -63,8 +64,9 @@ def commands() -> None:
     """
 
 
-for command in (ingest, train, tune, evaluate, embed, nn, explain, info, export, serve, demo):
-    commands.add_command(command)
+VERBS = (ingest, pairs, train, tune, evaluate, embed, nn, explain, info, export, serve, demo)
+for verb in VERBS:
+    commands.add_command(verb)
 
 
 def main() -> NoReturn:

@@ -8,6 +8,7 @@ import click
 
 from pintext.cli.options import (
     config_from,
+    engine_option,
     model_argument,
     overwrite_option,
     quiet_option,
@@ -125,6 +126,7 @@ def train(
     show_default=True,
     help="Numbers of the vectors in --out.",
 )
+@engine_option
 @overwrite_option
 def embed(
     model: Path,
@@ -134,6 +136,7 @@ def embed(
     column: str,
     id_column: str,
     dtype: Any,
+    engine: str,
     overwrite: bool,
 ) -> None:
     """Turn texts into vectors: the TEXTS given, or those of --input.
@@ -146,6 +149,7 @@ def embed(
       pintext embed model/ "wood cabinets kitchen"
       pintext embed model/ --input pins.parquet --column title --out vectors.parquet
       cut -f2 queries.tsv | pintext embed model/ -
+      pintext embed model/ --input pins/ --column title --out vectors/ --engine spark
     """
     from pintext.embed import embed_file, text_batches
     from pintext.model import PinTextModel
@@ -154,6 +158,23 @@ def embed(
         texts, source = (), Path("-")
     if bool(texts) == bool(source):
         raise click.UsageError("give either TEXTS or --input")
+    if engine == "spark":
+        from pintext.spark import embed_files, spark_session
+
+        if out is None or source is None or str(source) == "-":
+            raise click.UsageError("--engine spark reads files: give --input and --out")
+        rows = embed_files(
+            spark_session(),
+            source,
+            model,
+            out,
+            column=column,
+            id_column=id_column,
+            dtype=dtype,
+            overwrite=overwrite,
+        )
+        note(f"{rows:,} vectors written to {out}")
+        return
     loaded = PinTextModel.from_pretrained(model)
     given = texts_from(source) if source else readable(texts)
     if out:

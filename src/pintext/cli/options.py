@@ -12,6 +12,7 @@ from pintext.errors import ConfigError
 
 __all__ = [
     "config_from",
+    "engine_option",
     "k_option",
     "model_argument",
     "overwrite_option",
@@ -28,6 +29,13 @@ ConfigType = TypeVar("ConfigType", bound=Config)
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 k_option = click.option(
     "-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many results."
+)
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    show_default=True,
+    help="What does the work: this process, or Spark (Parquet in, a folder of Parquet out).",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")

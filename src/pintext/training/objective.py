@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pintext.arrays import I32, I64, U8, Floats
+from pintext.arrays import I32, I64, U8, Floats, zeros_in_lines
 from pintext.compiled import compiled_fast, prefetch
 from pintext.training.losses import Loss, hinge, softmax
+from pintext.training.products import TILE_COLUMNS, TILE_ROWS, multiply_tile, whole_tiles
 
-__all__ = ["GROUP", "GroupBuffers", "group_gradient", "project", "sum_rows"]
+__all__ = ["GROUP", "GroupBuffers", "ask_for_row", "group_gradient", "project", "sum_rows"]
 
 GROUP = 128
 """Pairs that share one block of background entities."""
@@ -26,25 +27,32 @@ class GroupBuffers(NamedTuple):
     """What one thread needs to work on a group; reused from group to group.
 
     Rows 0..m-1 of an entity array are the queries, GROUP..GROUP+m-1 the pins, and 2*GROUP.. the
-    background entities.
+    background entities. Columns past the last are zeros, so that products come in whole tiles.
     """
 
-    units: Floats  # (2 * GROUP + negatives + 3, dim) unit vectors
+    units: Floats  # (2 * GROUP + negatives, stride) unit vectors
     lengths: Floats  # (2 * GROUP + negatives,) lengths before division
-    slopes: Floats  # (GROUP + 1, negatives + 3), cos(q, p-), padded to whole tiles of 2 x 4; then
-    # d loss / d cos(q, p-), which is never negative
-    turned: Floats  # (negatives, GROUP) the same slopes by background entity
+    panels: Floats  # (negatives / 16, dim, 16) the background's unit vectors, turned
+    slopes: Floats  # (GROUP, negatives) cos(q, p-); then d loss / d cos(q, p-), never negative
+    pulls: Floats  # (GROUP,) each pair's sum of slopes
+    pushes: Floats  # (negatives,) each background entity's sum of slopes
+    rows: Floats  # (TILE_ROWS, stride) of a product
     masked: U8  # (GROUP, negatives) 1 where a background entity is a known positive of the query
 
     @classmethod
     def allocate(cls, negatives: int, dim: int, dtype: type = np.float32) -> "GroupBuffers":
         """Buffers for groups with ``negatives`` background entities and rows of length ``dim``."""
-        entities = 2 * GROUP + negatives
+        entities, columns = 2 * GROUP + negatives, whole_tiles(negatives)
+        # One tile more than is needed: rows a power of two apart would share few cache sets.
+        stride = whole_tiles(dim) + TILE_COLUMNS
         return cls(
-            units=np.zeros((entities + 3, dim), dtype),
+            units=zeros_in_lines((entities, stride), dtype),
             lengths=np.zeros(entities, dtype),
-            slopes=np.zeros((GROUP + 1, negatives + 3), dtype),
-            turned=np.zeros((negatives, GROUP), dtype),
+            panels=zeros_in_lines((columns // TILE_COLUMNS, dim, TILE_COLUMNS), dtype),
+            slopes=zeros_in_lines((GROUP, columns), dtype),
+            pulls=np.zeros(GROUP, dtype),
+            pushes=np.zeros(columns, dtype),
+            rows=zeros_in_lines((TILE_ROWS, stride), dtype),
             masked=np.zeros((GROUP, negatives), np.uint8),
         )
 
@@ -73,23 +81,22 @@ def sum_rows(table: Floats, rows: I32, start: int, stop: int, totals: Floats, pl
 
 
 @compiled_fast
-def _ask_for_rows(flat: Floats, dim: int, tokens: I32, start: int, stop: int) -> None:
-    line = 64 // flat.itemsize
-    for i in range(start, stop):
-        first = np.int64(tokens[i]) * dim
-        for k in range(0, dim, line):
-            prefetch(flat, first + k)
+def ask_for_row(flat: Floats, row: int, dim: int) -> None:
+    """Ask memory for all cache lines of a row of a table that is given as a flat array."""
+    first = np.int64(row) * dim
+    for k in range(0, dim, 64 // flat.itemsize):
+        prefetch(flat, first + k)
 
 
 @compiled_fast
 def project(
     embeddings: Floats, tokens: I32, start: int, stop: int, units: Floats, place: int
 ) -> Any:
-    """Write an entity's unit vector to ``units[place]`` and return its length.
+    """Write an entity's unit vector to the front of ``units[place]`` and return its length.
 
     An entity of length 0 gets a vector of zeros.
     """
-    dim = units.shape[1]
+    dim = embeddings.shape[1]
     sum_rows(embeddings, tokens, start, stop, units, place)
     square = embeddings.dtype.type(0)
     for k in range(dim):
@@ -103,118 +110,132 @@ def project(
 
 
 @compiled_fast
-def _background_cosines(units: Floats, pairs: int, negatives: int, slopes: Floats) -> None:
-    """Write cos(q, p-) of every query and background entity, in register tiles of 2 x 4."""
-    zero = units.dtype.type(0)
-    for i in range(0, pairs, 2):
-        for j in range(0, negatives, 4):
-            at = 2 * GROUP + j
-            q0 = q1 = q2 = q3 = r0 = r1 = r2 = r3 = zero
-            for k in range(units.shape[1]):
-                n0, n1, n2, n3 = units[at, k], units[at + 1, k], units[at + 2, k], units[at + 3, k]
-                q, r = units[i, k], units[i + 1, k]
-                q0 += q * n0
-                q1 += q * n1
-                q2 += q * n2
-                q3 += q * n3
-                r0 += r * n0
-                r1 += r * n1
-                r2 += r * n2
-                r3 += r * n3
-            slopes[i, j], slopes[i, j + 1], slopes[i, j + 2], slopes[i, j + 3] = q0, q1, q2, q3
-            i2 = i + 1
-            slopes[i2, j], slopes[i2, j + 1], slopes[i2, j + 2], slopes[i2, j + 3] = (
-                r0,
-                r1,
-                r2,
-                r3,
-            )
-
-
-@compiled_fast
-def _through_normalisation(gradients: Floats, units: Floats, length: Any, i: int) -> None:
-    """Turn entity i's d loss / d unit into d loss / d sum:  (g - (g . u^) u^) / |u|."""
-    along = gradients.dtype.type(0)
-    for k in range(units.shape[1]):
-        along += gradients[i, k] * units[i, k]
-    scale = 1 / length
-    for k in range(units.shape[1]):
-        gradients[i, k] = (gradients[i, k] - along * units[i, k]) * scale
-
-
-@compiled_fast
-def _weighted_sum(
-    weights: Floats, row: int, count: int, units: Floats, first: int, totals: Floats, place: int
+def _project_all(
+    embeddings: Floats, tokens: I32, starts: I64, pairs: int, buffers: GroupBuffers
 ) -> None:
-    """Add ``units[first + j]`` times ``weights[row, j]`` for j < ``count`` to ``totals[place]``."""
-    dim = units.shape[1]
-    j = 0
-    while j + 4 <= count:
-        u = first + j
-        a, b, c, d = weights[row, j], weights[row, j + 1], weights[row, j + 2], weights[row, j + 3]
+    """Fill in the unit vectors and lengths of a group's entities, and the background's panels."""
+    units, panels = buffers.units, buffers.panels
+    dim, entities = embeddings.shape[1], units.shape[0]
+    flat = embeddings.ravel()
+    for i in range(entities):
+        if i + _AHEAD < entities:
+            for at in range(starts[i + _AHEAD], starts[i + _AHEAD + 1]):
+                ask_for_row(flat, tokens[at], dim)
+        if i < pairs or GROUP <= i < GROUP + pairs or i >= 2 * GROUP:
+            buffers.lengths[i] = project(embeddings, tokens, starts[i], starts[i + 1], units, i)
+    for j in range(entities - 2 * GROUP):
+        panel, column = j // TILE_COLUMNS, j % TILE_COLUMNS
         for k in range(dim):
-            totals[place, k] += (a * units[u, k] + b * units[u + 1, k]) + (
-                c * units[u + 2, k] + d * units[u + 3, k]
-            )
-        j += 4
-    while j < count:
-        a = weights[row, j]
-        for k in range(dim):
-            totals[place, k] += a * units[first + j, k]
-        j += 1
+            panels[panel, k, column] = units[2 * GROUP + j, k]
 
 
 @compiled_fast
-def _pair_gradient(
-    i: int, weight: Any, loss: Loss, buffers: GroupBuffers, gradients: Floats, active: U8
-) -> tuple[Any, int, int]:
-    """One pair's loss, and its gradient with respect to the unit vectors of q and p+.
+def _cosines(first: int, buffers: GroupBuffers) -> None:
+    """Write cos(q, p-) of ``TILE_ROWS`` queries and every background entity."""
+    units, panels, slopes = buffers.units, buffers.panels, buffers.slopes
+    dim, stride, columns = panels.shape[1], units.shape[1], slopes.shape[1]
+    at = first * stride
+    for j in range(0, columns, TILE_COLUMNS):
+        to = first * columns + j
+        multiply_tile(units, at, stride, 1, dim, panels, j * dim, TILE_COLUMNS, slopes, to, columns)
 
-    With a the slope d loss / d cos(q, p-) of each p-, times the pair's weight,
 
-        d loss / d q^ = sum over p- of a (p-^ - p+^),    d loss / d p+^ = - (sum of a) q^.
+@compiled_fast
+def _weighted_sums(
+    first: int, row: int, step: int, count: int, entity: int, buffers: GroupBuffers
+) -> None:
+    """Write ``TILE_ROWS`` sums of unit vectors, each times its slope, to ``buffers.rows``.
 
-    The background entities' share, a q^ for each, is added up later, by entity.
+    Sum r is over the unit vectors ``entity + t``, t < ``count``; the slope of each is at the flat
+    position ``first + r * row + t * step``.
+    """
+    slopes, units, rows = buffers.slopes, buffers.units, buffers.rows
+    stride = units.shape[1]
+    for k in range(0, buffers.panels.shape[1], TILE_COLUMNS):
+        at = entity * stride + k
+        multiply_tile(slopes, first, row, step, count, units, at, stride, rows, k, stride)
+
+
+@compiled_fast
+def _slopes_of_pair(i: int, weight: Any, loss: Loss, buffers: GroupBuffers) -> tuple[Any, int, int]:
+    """Turn one pair's cosines into slopes, times its weight.
+
+    Returns the pair's loss, and how many background entities violate and how many are looked at.
     """
     units, slopes, masked = buffers.units, buffers.slopes, buffers.masked
-    dim, negatives, p = units.shape[1], masked.shape[1], GROUP + i
     positive = units.dtype.type(0)
-    for k in range(dim):
-        positive += units[i, k] * units[p, k]
-    known = 0
-    for j in range(negatives):
-        known += masked[i, j]
+    for k in range(buffers.panels.shape[1]):
+        positive += units[i, k] * units[GROUP + i, k]
+    looked_at = 0
+    for j in range(masked.shape[1]):
+        looked_at += 1 - masked[i, j]
     if loss.softmax:
         value, pull, violated = softmax(i, positive, loss.temperature, slopes, masked)
     else:
         value, pull, violated = hinge(i, positive, loss.margin, slopes, masked)
-    pull *= weight
-    for j in range(negatives):
+    buffers.pulls[i] = weight * pull
+    for j in range(masked.shape[1]):
         slopes[i, j] *= weight
-        buffers.turned[j, i] = slopes[i, j]
-    if pull > 0:
-        active[i] = active[p] = 1
-        for k in range(dim):
-            gradients[i, k] = -pull * units[p, k]
-            gradients[p, k] = -pull * units[i, k]
-        _weighted_sum(slopes, i, negatives, units, 2 * GROUP, gradients, i)
-    return weight * value, violated, negatives - known
+        buffers.pushes[j] += slopes[i, j]
+    return weight * value, violated, looked_at
+
+
+@compiled_fast
+def _through_normalisation(gradients: Floats, i: int, units: Floats, length: Any) -> int:
+    """Turn entity i's d loss / d unit into d loss / d sum:  (g - (g . u^) u^) / |u|.
+
+    Returns 1, or 0 for an entity of length 0, which has no direction and so no gradient.
+    """
+    if not length > 0:
+        return 0
+    along = gradients.dtype.type(0)
+    for k in range(gradients.shape[1]):
+        along += gradients[i, k] * units[i, k]
+    scale = 1 / length
+    for k in range(gradients.shape[1]):
+        gradients[i, k] = (gradients[i, k] - along * units[i, k]) * scale
+    return 1
+
+
+@compiled_fast
+def _pair_gradients(
+    first: int, last: int, buffers: GroupBuffers, gradients: Floats, active: U8
+) -> None:
+    """The gradients of the queries and pins of ``TILE_ROWS`` pairs.
+
+    With a the slope d loss / d cos(q, p-) of each p-, times the pair's weight,
+
+        d loss / d q^ = sum over p- of a (p-^ - p+^),    d loss / d p+^ = - (sum of a) q^.
+    """
+    units, lengths, rows, columns = (
+        buffers.units,
+        buffers.lengths,
+        buffers.rows,
+        buffers.slopes.shape[1],
+    )
+    _weighted_sums(first * columns, columns, 1, buffers.masked.shape[1], 2 * GROUP, buffers)
+    for i in range(first, last):
+        p, pull = GROUP + i, buffers.pulls[i]
+        if pull > 0:
+            for k in range(gradients.shape[1]):
+                gradients[i, k] = rows[i - first, k] - pull * units[p, k]
+                gradients[p, k] = -pull * units[i, k]
+            active[i] = _through_normalisation(gradients, i, units, lengths[i])
+            active[p] = _through_normalisation(gradients, p, units, lengths[p])
 
 
 @compiled_fast
 def _background_gradients(pairs: int, buffers: GroupBuffers, gradients: Floats, active: U8) -> None:
-    """Each background entity's gradient with respect to its unit vector: the sum of a q^."""
-    turned, units = buffers.turned, buffers.units
-    for j in range(turned.shape[0]):
-        n = 2 * GROUP + j
-        push = units.dtype.type(0)
-        for i in range(pairs):
-            push += turned[j, i]
-        if push > 0:
-            active[n] = 1
-            for k in range(units.shape[1]):
-                gradients[n, k] = 0
-            _weighted_sum(turned, j, pairs, units, 0, gradients, n)
+    """Each background entity's gradient: with respect to its unit vector, the sum of a q^."""
+    units, rows, negatives = buffers.units, buffers.rows, buffers.masked.shape[1]
+    for first in range(0, negatives, TILE_ROWS):
+        _weighted_sums(first, 1, buffers.slopes.shape[1], pairs, 0, buffers)
+        for j in range(first, min(first + TILE_ROWS, negatives)):
+            n = 2 * GROUP + j
+            if buffers.pushes[j] > 0:
+                for k in range(gradients.shape[1]):
+                    gradients[n, k] = rows[j - first, k]
+                active[n] = _through_normalisation(gradients, n, units, buffers.lengths[n])
 
 
 @compiled_fast
@@ -247,28 +268,18 @@ def group_gradient(
         the weighted loss; the number of violated margins, or with softmax of background entities
         closer than p+; and the number of background entities looked at.
     """
-    units, lengths = buffers.units, buffers.lengths
-    negatives = buffers.masked.shape[1]
-    flat = embeddings.ravel()
-    for i in range(active.shape[0]):
-        active[i] = 0
-        if i + _AHEAD < active.shape[0]:
-            _ask_for_rows(flat, units.shape[1], tokens, starts[i + _AHEAD], starts[i + _AHEAD + 1])
-        if i < pairs or GROUP <= i < GROUP + pairs or i >= 2 * GROUP:
-            lengths[i] = project(embeddings, tokens, starts[i], starts[i + 1], units, i)
-    _background_cosines(units, pairs, negatives, buffers.slopes)
-
+    active[:] = 0
+    buffers.pushes[:] = 0
+    _project_all(embeddings, tokens, starts, pairs, buffers)
     total, violated, looked_at = 0.0, 0, 0
-    for i in range(pairs):
-        pair = _pair_gradient(i, weights[i], loss, buffers, gradients, active)
-        total += pair[0]
-        violated += pair[1]
-        looked_at += pair[2]
+    for first in range(0, pairs, TILE_ROWS):
+        last = min(first + TILE_ROWS, pairs)
+        _cosines(first, buffers)
+        for i in range(first, last):
+            pair = _slopes_of_pair(i, weights[i], loss, buffers)
+            total += pair[0]
+            violated += pair[1]
+            looked_at += pair[2]
+        _pair_gradients(first, last, buffers, gradients, active)
     _background_gradients(pairs, buffers, gradients, active)
-    for i in range(active.shape[0]):
-        if active[i]:
-            if lengths[i] > 0:
-                _through_normalisation(gradients, units, lengths[i], i)
-            else:
-                active[i] = 0
     return total, violated, looked_at

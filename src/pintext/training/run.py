@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pintext.arrays import F32
+from pintext.arrays import F32, zeros_in_lines
 from pintext.config import TrainConfig
 from pintext.errors import DivergedError, TrainingError
 from pintext.training.checkpoint import Checkpoint
@@ -64,7 +64,7 @@ class Run:
         self._pairs_done = 0  # in this process, for the speed
 
     def _fresh(self) -> Checkpoint:
-        rows: F32 = np.empty((len(self.corpus.vocabulary), self.config.dim), np.float32)
+        rows: F32 = zeros_in_lines((len(self.corpus.vocabulary), self.config.dim), np.float32)
         norm = min(INITIAL_NORM, self.config.max_norm)
         initial_rows(rows, norm, np.uint64(key(self.config.seed, _INITIAL_ROWS, 0, 0)))
         squares = np.zeros(rows.shape[0], np.float32)
@@ -108,7 +108,7 @@ class Run:
             squares=np.ascontiguousarray(squares.T),
             tokens=np.zeros((slots, width * self.corpus.longest), np.int32),
             starts=np.zeros((slots, width + 1), np.int64),
-            gradients=np.zeros((slots * width, dim), np.float32),
+            gradients=zeros_in_lines((slots * width, dim), np.float32),
             active=np.zeros((slots, width), np.uint8),
             tasks=np.zeros(slots, np.int32),
             group_statistics=np.zeros((slots, 3)),

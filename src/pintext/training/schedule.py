@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pintext.arrays import F32, I32, I64, U8, Floats
-from pintext.compiled import compiled
+from pintext.compiled import compiled, prefetch
 from pintext.training.objective import GROUP
 from pintext.training.randomness import key, permuted, uniform_below
 
@@ -40,6 +40,8 @@ class GroupDraw(NamedTuple):
     """One thread's buffers for drawing a group."""
 
     weights: Floats  # (GROUP,)
+    positions: I64  # (GROUP + negatives,) where in the corpus the pairs and background lie
+    known: I64  # (GROUP, 2) first and last + 1 of each query's known pins
     table: I32  # hash table from entity to a position in the background block, -1 where empty
     same: I32  # (negatives,) next position that holds the same entity, or -1
 
@@ -48,7 +50,11 @@ class GroupDraw(NamedTuple):
         """Buffers for blocks of ``negatives`` background entities."""
         size = 1 << (4 * negatives - 1).bit_length()
         return cls(
-            np.zeros(GROUP, dtype), np.full(size, -1, np.int32), np.full(negatives, -1, np.int32)
+            weights=np.zeros(GROUP, dtype),
+            positions=np.zeros(GROUP + negatives, np.int64),
+            known=np.zeros((GROUP, 2), np.int64),
+            table=np.full(size, -1, np.int32),
+            same=np.full(negatives, -1, np.int32),
         )
 
 
@@ -87,9 +93,16 @@ def _mask_known(
         draw.same[j] = draw.table[slot]
         draw.table[slot] = j
     for i in range(pairs):
-        masked[i] = 0
         query = entities[i]
-        start, stop = corpus.known_starts[query], corpus.known_starts[query + 1]
+        draw.known[i, 0], draw.known[i, 1] = (
+            corpus.known_starts[query],
+            corpus.known_starts[query + 1],
+        )
+    for i in range(pairs):
+        prefetch(corpus.known_pins, draw.known[i, 0])
+    masked[:pairs] = 0
+    for i in range(pairs):
+        start, stop = draw.known[i, 0], draw.known[i, 1]
         if stop - start <= _LONG_LIST:
             for at in range(start, stop):
                 j = draw.table[_slot(corpus.known_pins[at], draw.table, block)]
@@ -143,20 +156,26 @@ def draw_group(
     first = (group - groups.starts[task]) * groups.size
     pairs = min(groups.size, count - first)
     order = key(seed, _PAIR_ORDER, epoch, task)
+    positions, negatives = draw.positions, entities.shape[0] - 2 * GROUP
     for i in range(pairs):
-        pair = first_pair + permuted(first + i, count, order)
-        entities[i] = corpus.queries[pair]
-        entities[GROUP + i] = corpus.pins[pair]
-        draw.weights[i] = corpus.weights[pair]
-
+        positions[i] = first_pair + permuted(first + i, count, order)
     stream = key(seed, _BACKGROUND, epoch, group)
     first_pin, last_pin = corpus.distinct_starts[task], corpus.distinct_starts[task + 1]
-    for j in range(entities.shape[0] - 2 * GROUP):
+    for j in range(negatives):
         if by_engagement:
-            entities[2 * GROUP + j] = corpus.pins[first_pair + uniform_below(stream, j, count)]
+            positions[GROUP + j] = first_pair + uniform_below(stream, j, count)
         else:
-            at = first_pin + uniform_below(stream, j, last_pin - first_pin)
-            entities[2 * GROUP + j] = corpus.distinct_pins[at]
+            positions[GROUP + j] = first_pin + uniform_below(stream, j, last_pin - first_pin)
+    # Loops this short have many waits for memory under way at once.
+    for i in range(pairs):
+        entities[i] = corpus.queries[positions[i]]
+    for i in range(pairs):
+        entities[GROUP + i] = corpus.pins[positions[i]]
+    for i in range(pairs):
+        draw.weights[i] = corpus.weights[positions[i]]
+    pins = corpus.pins if by_engagement else corpus.distinct_pins
+    for j in range(negatives):
+        entities[2 * GROUP + j] = pins[positions[GROUP + j]]
     _mask_known(corpus, entities, pairs, draw, masked)
     return task, pairs
 
@@ -179,7 +198,9 @@ def gather_words(corpus: CorpusArrays, entities: I32, pairs: int, tokens: I32, s
     for i in range(entities.shape[0]):
         words = np.int64(0)
         if i < pairs or GROUP <= i < GROUP + pairs or i >= 2 * GROUP:
-            words = corpus.starts[entities[i] + 1] - corpus.starts[entities[i]]
+            first = corpus.starts[entities[i]]
+            words = corpus.starts[entities[i] + 1] - first
+            prefetch(corpus.tokens, first)
         starts[i + 1] = starts[i] + words
     for i in range(entities.shape[0]):
         if starts[i + 1] > starts[i]:

@@ -14,15 +14,23 @@ import numpy as np
 from pintext.arrays import I32, I64, U8, Floats
 from pintext.compiled import compiled, compiled_fast, prefetch
 from pintext.training.losses import Loss
-from pintext.training.objective import GROUP, GroupBuffers, group_gradient, sum_rows
+from pintext.training.objective import (
+    GROUP,
+    GroupBuffers,
+    ask_for_row,
+    group_gradient,
+    sum_rows,
+)
 from pintext.training.schedule import CorpusArrays, GroupDraw, Groups, draw_group, gather_words
 from pintext.training.threads import meet
 
 __all__ = ["LOOKED_AT", "LOSS", "VIOLATED", "Rules", "Shared", "Workspace", "run_steps"]
 
 LOSS, VIOLATED, LOOKED_AT = 0, 1, 2  # columns of the statistics
-_AHEAD = 3
+_ROWS_AHEAD = 3
 """Rows between asking memory for one and changing it."""
+_OCCURRENCES_AHEAD = 8
+"""Gradients between asking memory for one and adding it."""
 
 
 class Rules(NamedTuple):
@@ -62,11 +70,12 @@ class Workspace(NamedTuple):
     draw: GroupDraw
     entities: I32  # (2 * GROUP + negatives,) of the group at work
     head: I32  # (rows per thread,) first occurrence of an owned row in this step, -1 for none
-    tail: I32  # (rows per thread,) last occurrence
-    rows: I32  # owned rows that occur in this step, in order of first occurrence
-    occurrence: I32  # (occurrences,) group * (2 * GROUP + negatives) + entity
+    met: I32  # (occurrences,) owned rows in the order in which they occur
+    occurrence: I32  # (occurrences,) where: group * (2 * GROUP + negatives) + entity
     following: I32  # (occurrences,) next occurrence of the same row, -1 at the end
-    chain: I32  # (occurrences,) occurrences of one row, in order
+    rows: I32  # owned rows that occur in this step, each once
+    bounds: I32  # (rows + 1,) where each row's part of ``chain`` starts
+    chain: I32  # (occurrences,) row after row, where it occurs, in the order of the groups
     total: Floats  # (1, dim) gradient of one row
 
     @classmethod
@@ -79,10 +88,11 @@ class Workspace(NamedTuple):
             draw=GroupDraw.allocate(negatives, dtype),
             entities=np.zeros(2 * GROUP + negatives, np.int32),
             head=np.full(rows, -1, np.int32),
-            tail=np.zeros(rows, np.int32),
-            rows=np.zeros(min(rows, occurrences), np.int32),
-            occurrence=np.zeros(occurrences, np.int32),
+            met=np.zeros(occurrences + 1, np.int32),
+            occurrence=np.zeros(occurrences + 1, np.int32),
             following=np.zeros(occurrences, np.int32),
+            rows=np.zeros(min(rows, occurrences) + 1, np.int32),
+            bounds=np.zeros(min(rows, occurrences) + 1, np.int32),
             chain=np.zeros(occurrences, np.int32),
             total=np.zeros((1, dim), dtype),
         )
@@ -142,10 +152,10 @@ def _compute(
 
 
 @compiled
-def _collect(thread: int, threads: int, shared: Shared, mine: Workspace) -> Any:
-    """List, for each owned row, where it occurs in this step's entities, in the groups' order."""
-    width = shared.active.shape[1]
-    rows = occurrences = 0
+def _occurrences(thread: int, threads: int, shared: Shared, mine: Workspace) -> Any:
+    """List the owned words of this step's entities in ``met`` and ``occurrence``; how many."""
+    width, team = shared.active.shape[1], np.uint32(threads)
+    count = np.int64(0)
     for slot in range(shared.tasks.shape[0]):
         if shared.tasks[slot] < 0:
             continue
@@ -154,19 +164,36 @@ def _collect(thread: int, threads: int, shared: Shared, mine: Workspace) -> Any:
                 continue
             for at in range(shared.starts[slot, i], shared.starts[slot, i + 1]):
                 row = shared.tokens[slot, at]
-                local = row // threads
-                if row - local * threads != thread:
-                    continue
-                if mine.head[local] < 0:
-                    mine.head[local] = occurrences
-                    mine.rows[rows] = row
-                    rows += 1
-                else:
-                    mine.following[mine.tail[local]] = occurrences
-                mine.tail[local] = occurrences
-                mine.occurrence[occurrences] = slot * width + i
-                mine.following[occurrences] = -1
-                occurrences += 1
+                # Written in any case and kept if owned: nothing for the processor to guess.
+                mine.met[count] = row
+                mine.occurrence[count] = slot * width + i
+                count += np.uint32(row) % team == thread
+    return count
+
+
+@compiled
+def _collect(thread: int, threads: int, shared: Shared, mine: Workspace) -> Any:
+    """List the owned rows of this step, and where each occurs; returns how many rows there are."""
+    count = _occurrences(thread, threads, shared, mine)
+    team = np.uint32(threads)
+    rows = np.int64(0)
+    for at in range(count - 1, -1, -1):
+        local = np.uint32(mine.met[at]) // team
+        mine.following[at] = mine.head[local]
+        mine.rows[rows] = mine.met[at]
+        rows += mine.head[local] < 0
+        mine.head[local] = at
+    filled = 0
+    for r in range(rows):
+        mine.bounds[r] = filled
+        local = np.uint32(mine.rows[r]) // team
+        at = mine.head[local]
+        mine.head[local] = -1
+        while at >= 0:
+            mine.chain[filled] = mine.occurrence[at]
+            filled += 1
+            at = mine.following[at]
+    mine.bounds[rows] = filled
     return rows
 
 
@@ -208,25 +235,22 @@ def _update(
 ) -> None:
     """Change the rows that this thread owns, each once, by the sum of its gradients."""
     rows = _collect(thread, threads, shared, mine)
-    squares, embeddings = shared.squares[thread], shared.embeddings
-    flat, dim = embeddings.ravel(), embeddings.shape[1]
-    line = 64 // flat.itemsize
+    squares, embeddings, gradients = shared.squares[thread], shared.embeddings, shared.gradients
+    of_rows, of_gradients = embeddings.ravel(), gradients.ravel()
+    dim = embeddings.shape[1]
+    asked, occurrences = 0, mine.bounds[rows]
     for r in range(rows):
-        if r + _AHEAD < rows:
-            later = np.int64(mine.rows[r + _AHEAD])
+        if r + _ROWS_AHEAD < rows:
+            later = mine.rows[r + _ROWS_AHEAD]
             prefetch(squares, later // threads)
-            for k in range(0, dim, line):
-                prefetch(flat, later * dim + k)
+            ask_for_row(of_rows, later, dim)
+        first, last = mine.bounds[r], mine.bounds[r + 1]
+        while asked < min(last + _OCCURRENCES_AHEAD, occurrences):
+            ask_for_row(of_gradients, mine.chain[asked], dim)
+            asked += 1
         row = mine.rows[r]
         local = row // threads
-        at = mine.head[local]
-        mine.head[local] = -1
-        count = 0
-        while at >= 0:
-            mine.chain[count] = mine.occurrence[at]
-            count += 1
-            at = mine.following[at]
-        sum_rows(shared.gradients, mine.chain, 0, count, mine.total, 0)
+        sum_rows(gradients, mine.chain, first, last, mine.total, 0)
         squares[local] = _change_row(embeddings, row, mine.total, squares[local], rules, rate)
     shared.traffic[thread, 1] += rows
 

@@ -1,0 +1,6 @@
+"""The batch stages on a Spark cluster: the same settings, the same answer as on one machine."""
+
+from pintext.spark.embed import embed_dataframe, embed_files
+from pintext.spark.session import spark_session
+
+__all__ = ["embed_dataframe", "embed_files", "spark_session"]
