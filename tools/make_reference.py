@@ -19,6 +19,7 @@ from pintext.cli import commands
 from pintext.config import Config, TrainConfig, settings
 from pintext.evaluation import EvaluateConfig
 from pintext.events import EventMapping, IngestConfig
+from pintext.index.settings import IndexConfig
 from pintext.pairing import CatalogueConfig, PairsConfig
 from pintext.server import ServeConfig
 
@@ -93,6 +94,7 @@ def generated() -> dict[str, str]:
         "cli": help_pages(),
         "train": setting_table(TrainConfig),
         "evaluate": setting_table(EvaluateConfig),
+        "index": setting_table(IndexConfig),
         "ingest": setting_table(IngestConfig),
         "serve": setting_table(ServeConfig),
         "mapping": setting_table(EventMapping),

@@ -10,12 +10,23 @@ if TYPE_CHECKING:
     from pintext.config import TrainConfig
     from pintext.embed import embed_file
     from pintext.errors import PinTextError
+    from pintext.index import IndexConfig, PinIndex
     from pintext.model import PinTextModel
     from pintext.training import train
 
-__all__ = ["PinTextError", "PinTextModel", "TrainConfig", "embed_file", "train"]
+__all__ = [
+    "IndexConfig",
+    "PinIndex",
+    "PinTextError",
+    "PinTextModel",
+    "TrainConfig",
+    "embed_file",
+    "train",
+]
 
 _HOMES = {
+    "IndexConfig": "pintext.index",
+    "PinIndex": "pintext.index",
     "PinTextError": "pintext.errors",
     "PinTextModel": "pintext.model",
     "TrainConfig": "pintext.config",

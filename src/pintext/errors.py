@@ -11,6 +11,8 @@
     │   └── BadEventsError       too many of them are bad
     ├── TrainingError        training cannot start or go on
     │   └── DivergedError        the loss is no longer a number
+    ├── PinIndexError        an index cannot be made, written or searched
+    │   └── IndexFormatError     foreign, damaged or from a newer version
     ├── ServeError           the service cannot start or go on
     ├── LockedError          another process writes to the same folder
     └── MissingExtraError    an optional package is not installed
@@ -24,6 +26,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DivergedError",
+    "IndexFormatError",
     "IngestError",
     "LockedError",
     "MissingExtraError",
@@ -31,6 +34,7 @@ __all__ = [
     "ModelFormatError",
     "ModelMismatchError",
     "NoPairsError",
+    "PinIndexError",
     "PinTextError",
     "ServeError",
     "TrainingError",
@@ -79,6 +83,14 @@ class TrainingError(PinTextError, RuntimeError):
 
 class DivergedError(TrainingError):
     """The loss or the dictionary stopped being finite."""
+
+
+class PinIndexError(PinTextError, RuntimeError):
+    """An index cannot be made, written or searched; what was committed is whole."""
+
+
+class IndexFormatError(PinIndexError, ValueError):
+    """An index folder is foreign, damaged, or from a newer version of PinText."""
 
 
 class LockedError(PinTextError, RuntimeError):

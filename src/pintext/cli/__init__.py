@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from pintext.cli.evaluating import evaluate
+from pintext.cli.indexing import compact, delete, index, search, upsert
 from pintext.cli.ingesting import ingest
 from pintext.cli.inspecting import explain, export, info, nn
 from pintext.cli.making import demo, embed, train
@@ -64,7 +65,11 @@ def commands() -> None:
     """
 
 
-VERBS = (ingest, pairs, train, tune, evaluate, embed, nn, explain, info, export, serve, demo)
+VERBS = (
+    *(ingest, pairs, train, tune, evaluate, embed),
+    *(index, search, upsert, delete, compact),
+    *(nn, explain, info, export, serve, demo),
+)
 for verb in VERBS:
     commands.add_command(verb)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from pintext.cli.indexing import index_facts, is_index, open_index
 from pintext.cli.options import (
     k_option,
     model_argument,
@@ -17,6 +18,8 @@ from pintext.cli.output import (
     json_option,
     note,
     readable,
+    show_facts,
+    write_facts,
     write_json,
     write_table,
 )
@@ -66,14 +69,27 @@ def nn(model: Path, word_or_text: str, k: int, force_json: bool) -> None:
 def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
     """Show which words make QUERY and PIN similar: contributions that add up to the similarity.
 
+    PIN is a text. With the folder of an index in place of MODEL, it is the id of a pin.
+
     \b
     Example:
       pintext explain model/ "wood cabinets" "kitchen with oak cupboards"
+      pintext explain index/ "wood cabinets" 17
     """
-    from pintext.model import PinTextModel
+    from pintext.model import Explanation, PinTextModel
 
     query, pin = readable([query, pin])
-    found = PinTextModel.from_pretrained(model).explain(query, pin)
+    more: dict[str, Any] = {}
+    if is_index(model):
+        match = open_index(model).explain(query, pin)
+        found = Explanation(match.similarity, match.contributions)
+        more = {
+            "text": match.text,
+            "bm25": round(match.bm25, 6),
+            "matched_tokens": match.matched_tokens,
+        }
+    else:
+        found = PinTextModel.from_pretrained(model).explain(query, pin)
     contributions = [
         {
             "query_word": part.query_word,
@@ -84,10 +100,12 @@ def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
     ]
     similarity = round(found.similarity, 6)
     if not as_table(force_json):
-        write_json(
-            {"query": query, "pin": pin, "similarity": similarity, "contributions": contributions}
-        )
-    elif contributions:
+        facts = {"query": query, "pin": pin, **more, "similarity": similarity}
+        write_json({**facts, "contributions": contributions})
+        return
+    if more:
+        write_facts({"pin": pin, **more})
+    if contributions:
         write_table(contributions, title=f"similarity {similarity:.4f}")
     else:
         click.echo("similarity 0: one of the two has no known word")
@@ -107,9 +125,12 @@ def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
 def info(model: Path, verify: bool, source: Path | None, column: str, force_json: bool) -> None:
     """Describe a model: size, settings, how the training went.
 
+    With the folder of an index in place of MODEL: pins, tokens, recall, fields.
+
     \b
     Example:
       pintext info model/
+      pintext info index/ --verify
       pintext info model/ --verify
       pintext info model/ --coverage pins.parquet --column title
     """
@@ -119,6 +140,14 @@ def info(model: Path, verify: bool, source: Path | None, column: str, force_json
     from pintext.model import PinTextModel
     from pintext.model_folder import verify as verify_folder
 
+    if is_index(model):
+        if source:
+            raise click.UsageError("--coverage: name a model; that of an index is in INDEX/model")
+        opened = open_index(model)
+        if verify:
+            opened.verify()
+        show_facts(index_facts(opened) | ({"verified": True} if verify else {}), force_json)
+        return
     loaded = PinTextModel.from_pretrained(model)
     more: dict[str, Any] = {}
     if verify:

@@ -80,6 +80,11 @@ def _typable(setting: Setting) -> bool:
     return not (isinstance(setting.kind, type) and issubclass(setting.kind, Config))
 
 
+def _columns(setting: Setting) -> bool:
+    """Whether a setting is a few names of columns, each typed as an option of its own."""
+    return setting.name.endswith("_columns")
+
+
 def _option(config: type[Config], setting: Setting) -> Callable[[Command], Command]:
     kind, origin = setting.kind, get_origin(setting.kind)
     facts = [setting.symbol, "" if origin is Literal else setting.limits]
@@ -90,6 +95,8 @@ def _option(config: type[Config], setting: Setting) -> Callable[[Command], Comma
         extra["type"] = click.Choice(get_args(kind))
     elif origin is dict:
         name, extra = "--task-weight", {"metavar": "NAME=WEIGHT", "multiple": True}
+    elif _columns(setting):
+        name, extra = name.removesuffix("s"), {"metavar": "COLUMN", "multiple": True}
     elif origin is tuple:
         extra = {"type": click.Path(allow_dash=True, path_type=Path), "metavar": "FILE"}
         facts.append("one a line; - is standard input")
@@ -101,17 +108,22 @@ def _option(config: type[Config], setting: Setting) -> Callable[[Command], Comma
     def check(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
         if value is None or value == ():
             return None
-        if origin is dict:
-            value = dict(map(_task_weight, value))
-        elif origin is tuple:
-            value = tuple(_words(value))
         try:
-            return getattr(config.from_dict({setting.name: value}), setting.name)
+            return getattr(config.from_dict({setting.name: _read(setting, value)}), setting.name)
         except ConfigError as error:
             raise click.BadParameter(str(error)) from None
 
     help_text = f"{setting.description} ({'; '.join(filter(None, facts))})".replace(" ()", "")
     return click.option(name, setting.name, help=help_text, callback=check, **extra)
+
+
+def _read(setting: Setting, value: Any) -> Any:
+    """The value of a setting from what was typed."""
+    if get_origin(setting.kind) is dict:
+        return dict(map(_task_weight, value))
+    if get_origin(setting.kind) is tuple and not _columns(setting):
+        return tuple(_words(value))
+    return value
 
 
 def _task_weight(typed: str) -> tuple[str, float]:

@@ -15,6 +15,7 @@ __all__ = [
     "json_option",
     "note",
     "readable",
+    "show_facts",
     "write_facts",
     "write_json",
     "write_table",
@@ -86,6 +87,14 @@ def write_facts(facts: Mapping[str, Any]) -> None:
         for inner, item in shown:
             table.add_row(Text(f"{name} {inner}".strip(), style="bold"), Text(_cell(item)))
     Console().print(table)
+
+
+def show_facts(facts: Mapping[str, Any], force_json: bool) -> None:
+    """Write names and values: for people on a terminal, as one JSON object anywhere else."""
+    if as_table(force_json):
+        write_facts(facts)
+    else:
+        write_json(facts)
 
 
 def _cell(value: Any) -> str:

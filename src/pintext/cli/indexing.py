@@ -1,0 +1,340 @@
+"""Commands that make, search and change an index of pins."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pintext.cli.options import (
+    config_from,
+    k_option,
+    model_argument,
+    overwrite_option,
+    quiet_option,
+    setting_options,
+    standard_input,
+)
+from pintext.cli.output import (
+    as_table,
+    json_option,
+    note,
+    readable,
+    show_facts,
+    write_json,
+    write_table,
+)
+from pintext.index.settings import IndexConfig
+
+if TYPE_CHECKING:
+    from pintext.index import Hit, Hits, PinIndex, Progress
+    from pintext.index.fields import Field
+
+__all__ = [
+    "compact",
+    "delete",
+    "index",
+    "index_facts",
+    "is_index",
+    "open_index",
+    "search",
+    "upsert",
+]
+
+_FILTER = re.compile(r"(.+?)(>=|<=|>|<|=)(.*)", re.DOTALL)
+_BOUNDS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
+_SHOWN_TEXT = 60
+
+index_argument = click.argument("index", type=click.Path(path_type=Path))
+
+
+@click.command()
+@model_argument
+@click.argument("pins", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the index.")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="Settings, as .toml or .json."
+)
+@click.option("--shard", metavar="I/N", help="Only part I of N of the pins, chosen by their ids.")
+@overwrite_option
+@quiet_option
+@json_option
+@setting_options(IndexConfig)
+def index(
+    model: Path,
+    pins: Path,
+    out: Path,
+    config_file: Path | None,
+    shard: str | None,
+    overwrite: bool,
+    quiet: bool,
+    force_json: bool,
+    **typed: Any,
+) -> None:
+    """Make an index of PINS, a Parquet, CSV, TSV or JSON-lines file, to search with MODEL.
+
+    Tokens are planned for the recall that is asked for; what they then find of the exactly nearest
+    pins is measured.
+
+    \b
+    Example:
+      pintext index model/ pins.parquet --out index/ --overwrite
+      pintext index model/ pins.parquet --out index/ --overwrite --filter-column topic --recall 0.9
+      pintext index model/ pins.csv --out index-1/ --text-column title --shard 1/2
+    """
+    from pintext.index import PinIndex
+    from pintext.model import PinTextModel
+
+    config = config_from(IndexConfig, config_file, typed)
+    part = _shard(shard)
+    with _progress(quiet) as callback:
+        made = PinIndex.build(
+            pins,
+            PinTextModel.from_pretrained(model),
+            out,
+            config=config,
+            overwrite=overwrite,
+            shard=part,
+            callback=callback,
+        )
+    show_facts(index_facts(made), force_json)
+
+
+def _shard(typed: str | None) -> tuple[int, int] | None:
+    if typed is None:
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", typed)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.UsageError(f"--shard {typed}: expected I/N with I from 1 to N, as 1/4")
+    return int(found[1]), int(found[2])
+
+
+@click.command()
+@index_argument
+@click.argument("query")
+@k_option
+@click.option(
+    "--mode",
+    type=click.Choice(["hybrid", "embedding", "text"]),
+    default="hybrid",
+    show_default=True,
+    help="By nearest vectors, by words, or both.",
+)
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only pins with this value, or FIELD>=VALUE, <=, >, <; of several values of one field one "
+    "must be there.",
+)
+@click.option(
+    "--min-similarity", type=click.FloatRange(-1, 1), help="Only pins at least this similar."
+)
+@json_option
+def search(
+    index: Path,
+    query: str,
+    k: int,
+    mode: Any,
+    filters: tuple[str, ...],
+    min_similarity: float | None,
+    force_json: bool,
+) -> None:
+    """Find the pins of INDEX for QUERY; - reads one query a line from standard input.
+
+    \b
+    Example:
+      pintext search index/ "wood cabinets" -k 5
+      pintext search index/ "wood cabinets" --mode text --filter topic=kitchen
+      cat queries.txt | pintext search index/ - --min-similarity 0.3
+    """
+    opened = open_index(index)
+    queries = standard_input() if query == "-" else iter([query])
+    chosen = _filters(opened, filters)
+    table = as_table(force_json)
+    for text in readable(queries):
+        hits = opened.search(text, k, mode=mode, filters=chosen, min_similarity=min_similarity)
+        if hits.notice:
+            note(f"{text!r}: {hits.notice}")
+        _show_hits(opened, text, hits, table)
+
+
+def _show_hits(opened: "PinIndex", query: str, hits: "Hits", table: bool) -> None:
+    documents = opened.documents(hit.id for hit in hits)
+    if not hits:
+        note(f"{query!r}: no pin found")
+    elif table:
+        names = opened.columns.texts
+        write_table(
+            (_row(hit, found, names) for hit, found in zip(hits, documents, strict=True)),
+            title=query,
+        )
+    else:
+        for hit, found in zip(hits, documents, strict=True):
+            write_json({"query": query, **_plain(hit), "document": found})
+
+
+def _plain(hit: "Hit") -> dict[str, Any]:
+    bm25 = None if hit.bm25 is None else round(hit.bm25, 6)
+    return hit._asdict() | {"similarity": round(hit.similarity, 6), "bm25": bm25}
+
+
+def _row(hit: "Hit", found: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    text = " · ".join(str(found[name]) for name in names if found[name])
+    short = text if len(text) <= _SHOWN_TEXT else text[: _SHOWN_TEXT - 1] + "…"
+    return {
+        "id": hit.id,
+        "similarity": hit.similarity,
+        "bm25": hit.bm25,
+        "tokens": len(hit.matched_tokens),
+        "pin": short,
+    }
+
+
+def _filters(opened: "PinIndex", typed: tuple[str, ...]) -> dict[str, Any]:
+    """What ``--filter`` says, as :meth:`PinIndex.search` takes it."""
+    filters: dict[str, Any] = {}
+    for text in typed:
+        found = _FILTER.fullmatch(text)
+        if not found:
+            raise click.UsageError(f"--filter {text}: expected FIELD=VALUE or FIELD>=VALUE")
+        name, sign, written = found.groups()
+        value = _typed(opened.columns.field(name)[1], written)
+        if sign == "=":
+            if isinstance(filters.get(name, []), dict):
+                raise click.UsageError(f"--filter {text}: {name} has a bound already")
+            filters.setdefault(name, []).append(value)
+        elif isinstance(filters.get(name, {}), list):
+            raise click.UsageError(f"--filter {text}: {name} has a value already")
+        else:
+            filters.setdefault(name, {})[_BOUNDS[sign]] = value
+    return filters
+
+
+def _typed(field: "Field", written: str) -> str | float | bool:
+    if field.kind == "number":
+        try:
+            return float(written)
+        except ValueError:
+            raise click.UsageError(f"--filter {field.name}: {written!r} is no number") from None
+    if field.kind == "boolean" and written in ("true", "false"):
+        return written == "true"
+    return written
+
+
+@click.command()
+@index_argument
+@click.argument("pins", type=click.Path(path_type=Path))
+@json_option
+def upsert(index: Path, pins: Path, force_json: bool) -> None:
+    """Put PINS into INDEX, each in place of the one with its id. Readers see all of them or none.
+
+    \b
+    Example:
+      pintext upsert index/ pins.jsonl
+    """
+    opened = open_index(index)
+    count = opened.upsert(pins)
+    show_facts({"index": str(index), "upserted": count, "pins": len(opened)}, force_json)
+
+
+@click.command()
+@index_argument
+@click.argument("ids", nargs=-1, required=True)
+@json_option
+def delete(index: Path, ids: tuple[str, ...], force_json: bool) -> None:
+    """Take the pins with IDS out of INDEX; - reads one id a line from standard input.
+
+    \b
+    Example:
+      pintext delete index/ 17 18
+      cat gone.txt | pintext delete index/ -
+    """
+    opened = open_index(index)
+    count = opened.delete(standard_input() if ids == ("-",) else ids)
+    show_facts({"index": str(index), "deleted": count, "pins": len(opened)}, force_json)
+
+
+@click.command()
+@index_argument
+@quiet_option
+@json_option
+def compact(index: Path, quiet: bool, force_json: bool) -> None:
+    """Build INDEX anew from its own pins, without stopping those who search.
+
+    Gives back the space of replaced and deleted pins, and plans the tokens for the pins there are.
+
+    \b
+    Example:
+      pintext compact index/
+    """
+    opened = open_index(index)
+    with _progress(quiet) as callback:
+        opened.compact(callback)
+    show_facts(index_facts(opened), force_json)
+
+
+# -------------------------------------------------------------------------------- for others
+
+
+def open_index(folder: Path) -> "PinIndex":
+    """Open an index."""
+    from pintext.index import PinIndex
+
+    return PinIndex.open(folder)
+
+
+def is_index(folder: Path) -> bool:
+    """Whether a folder holds an index."""
+    return (folder / "manifest.json").is_file()
+
+
+def index_facts(opened: "PinIndex") -> dict[str, Any]:
+    """What an index is, as JSON values."""
+    retrieval = opened.retrieval
+    return {
+        "index": str(opened.folder),
+        "fingerprint": opened.fingerprint,
+        "pins": len(opened),
+        "bytes": opened.bytes,
+        "scheme": opened.tokens.kind,
+        "tokens": opened.tokens.n_tokens,
+        "probes": retrieval.probes,
+        "candidates": retrieval.candidates,
+        "expected_recall": round(retrieval.expected_recall, 4),
+        "measured_recall": round(retrieval.measured_recall, 4),
+        "text_columns": list(opened.columns.texts),
+        "filters": {field.name: field.kind for field in opened.columns.fields},
+    }
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Any]:
+    """A callback that shows on a terminal's standard error how far a build is."""
+    from rich import progress as bars
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+    )
+    with bars.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("reading")
+
+        def show(progress: "Progress") -> None:
+            bar.update(
+                task,
+                description=progress.phase,
+                completed=progress.pins,
+                total=progress.total or None,
+            )
+
+        yield show

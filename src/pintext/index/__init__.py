@@ -1,0 +1,51 @@
+"""The index: pins found by what they mean, by their words, or by both.
+
+===============  =====================================================================
+``pin_index``    :class:`PinIndex`: build, open, search, change
+``settings``     the settings, declared once
+``pins``         pins from files and frames, in batches
+``fields``       filter fields: kinds, columns, queries
+``rows``         vectors, tokens and ids, mapped into memory
+``terms``        the inverted index: schema, documents, checksums
+``building``     from pins to a generation
+``making``       from a generation to one that counts
+``manifest``     the index folder
+``opening``      opening, and following commits
+``lock``         one writer at a time
+``snapshot``     one committed state, and what can be asked of it
+``searching``    candidates, exact cosines, fusion
+``hits``         what a search gives back
+``writing``      upsert and delete
+``stored``       pins as they are given back
+===============  =====================================================================
+
+The names below are imported when they are first used: settings must not cost the rest.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pintext.index.building import Progress
+    from pintext.index.hits import Explanation, Hit, Hits
+    from pintext.index.pin_index import PinIndex
+    from pintext.index.settings import IndexConfig
+
+__all__ = ["Explanation", "Hit", "Hits", "IndexConfig", "PinIndex", "Progress"]
+
+_HOMES = {
+    "Explanation": "hits",
+    "Hit": "hits",
+    "Hits": "hits",
+    "IndexConfig": "settings",
+    "PinIndex": "pin_index",
+    "Progress": "building",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pintext.index' has no attribute {name!r}")
+    value = getattr(import_module(f"pintext.index.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

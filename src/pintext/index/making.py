@@ -1,0 +1,118 @@
+"""Making a generation count: build it, measure what its tokens find, write the manifest."""
+
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from pintext.errors import ConfigError, DataError
+from pintext.index.building import Callback, Progress, Source, build_generation
+from pintext.index.manifest import Manifest, Retrieval, digest
+from pintext.index.searching import Wanted, exact, search
+from pintext.index.snapshot import Snapshot
+from pintext.index.terms import FOLDER, open_terms
+from pintext.model import PinTextModel
+from pintext.tokens.scheme import FILE as TOKENS
+
+__all__ = ["in_shard", "make_generation", "measured_recall", "remove_stale"]
+
+_FEWEST_PROBES, _MOST_PROBES = 8, 512
+_CANDIDATES_A_PROBE = 100
+_MEASURED_PINS = 100
+_MEASURED_K = 10
+
+
+def make_generation(
+    index: Path, base: Manifest, source: Source, model: PinTextModel, callback: Callback
+) -> Manifest:
+    """Build the generation that a manifest names, and write the manifest with what came of it.
+
+    Raises:
+        DataError: the pins cannot be used.
+        OSError: the disk refuses.
+        PinIndexError: the same, as Tantivy says it.
+    """
+    folder = base.folder(index)
+    folder.mkdir()
+    scheme = build_generation(folder, source, model, base.config, callback)
+    manifest = msgspec.structs.replace(
+        base, per_pin=scheme.per_pin, tokens_sha256=digest(folder / TOKENS)
+    )
+    snapshot = Snapshot(manifest, folder, open_terms(folder / FOLDER), scheme, 0)
+    callback(Progress("measuring", 0, len(snapshot)))
+    manifest = msgspec.structs.replace(manifest, retrieval=_planned(snapshot))
+    manifest.write(index)
+    return manifest
+
+
+def _planned(snapshot: Snapshot) -> Retrieval:
+    """The fewest probes that find what the settings ask for, on one sample of the pins.
+
+    What they find on another sample is what they are then said to find.
+    """
+    config = snapshot.manifest.config
+    probes, most = _FEWEST_PROBES, max(_FEWEST_PROBES, min(snapshot.scheme.n_tokens, _MOST_PROBES))
+    while True:
+        retrieval = Retrieval(probes, _CANDIDATES_A_PROBE * probes, 0.0)
+        expected = measured_recall(snapshot.with_retrieval(retrieval), config.seed)
+        if expected >= config.recall or probes == most:
+            break
+        probes = min(most, probes * 3 // 2)
+    measured = measured_recall(snapshot.with_retrieval(retrieval), config.seed + 1)
+    return Retrieval(probes, retrieval.candidates, expected, measured)
+
+
+def measured_recall(snapshot: Snapshot, seed: int) -> float:
+    """Share of the ten exactly nearest other pins that a token search finds, over a sample of pins.
+
+    1.0 where there is nothing to find. Equally near pins are as good as one another.
+    """
+    draw = np.random.default_rng(seed)
+    rows = snapshot.all_rows
+    rows = np.sort(draw.choice(rows, min(_MEASURED_PINS, len(rows)), replace=False))
+    found, there = 0, 0
+    for row in rows.tolist():
+        vector = snapshot.rows.vector(row)
+        if not vector.any():
+            continue
+        wanted = Wanted(vector, [], _MEASURED_K, excluded=np.array([row]))
+        best = exact(snapshot, wanted)
+        if not len(best):
+            continue
+        least = best[-1].similarity
+        hits = search(snapshot, wanted, "embedding")
+        found += sum(hit.similarity >= least for hit in hits)
+        there += len(best)
+    return min(1.0, found / there) if there else 1.0
+
+
+def in_shard(
+    frames: Iterator[pl.DataFrame], id_column: str, shard: tuple[int, int]
+) -> Iterator[pl.DataFrame]:
+    """The pins of one part of several: those whose id's CRC-32 leaves ``i - 1`` divided by ``n``.
+
+    Raises:
+        ConfigError: not ``1 <= i <= n``.
+        DataError: there is no such column.
+    """
+    part, parts = shard
+    if not 1 <= part <= parts:
+        raise ConfigError(f"shard {part}/{parts}: expected i/n with i from 1 to n")
+    for frame in frames:
+        if id_column not in frame.columns:
+            raise DataError(f"no column {id_column!r}; columns found: {', '.join(frame.columns)}")
+        names = frame[id_column].cast(pl.String).fill_null("")
+        sums = np.fromiter((zlib.crc32(name.encode()) for name in names), np.int64, len(names))
+        yield frame.filter(pl.Series(sums % parts == part - 1))
+
+
+def remove_stale(index: Path) -> None:
+    """Remove every generation but the one that counts; what cannot be removed stays."""
+    kept = Manifest.read(index).folder(index)
+    for folder in index.glob("generation-*"):
+        if folder != kept:
+            shutil.rmtree(folder, ignore_errors=True)

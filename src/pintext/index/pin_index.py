@@ -1,0 +1,429 @@
+"""The index of pins: build, open, search, change."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self, get_args
+
+import msgspec
+import numpy as np
+
+from pintext import model_folder
+from pintext.arrays import F32
+from pintext.errors import ConfigError, DataError, ModelMismatchError, PinIndexError
+from pintext.files import new_folder, reason
+from pintext.index import searching, writing
+from pintext.index.building import Callback, Progress, Source
+from pintext.index.fields import Filters
+from pintext.index.hits import Explanation, Hits, Mode
+from pintext.index.lock import locked
+from pintext.index.making import in_shard, make_generation, remove_stale
+from pintext.index.manifest import MODEL, Manifest, Retrieval, replaceable
+from pintext.index.opening import open_latest
+from pintext.index.pins import Columns, Pins, find_columns, pin_frames
+from pintext.index.searching import Wanted, unit
+from pintext.index.settings import IndexConfig
+from pintext.index.snapshot import Snapshot
+from pintext.index.stored import document, stored_frames, text_of
+from pintext.model import PinTextModel
+from pintext.text import split
+from pintext.tokens import TokenScheme
+
+__all__ = ["PinIndex"]
+
+
+class PinIndex:
+    """Pins that are found by what they mean, by their words, or by both.
+
+    An object shows the state after one commit until :meth:`reload`. Any number of threads may
+    search at once, and any number of processes may have the same index open; one at a time may
+    write, and stops none of the others.
+
+    Attributes:
+        folder: of the index.
+        model: whose vectors are in it.
+    """
+
+    def __init__(self, folder: Path, model: PinTextModel | None, verify: bool) -> None:
+        """For :meth:`build` and :meth:`open`."""
+        self.folder = folder
+        self._verify = verify
+        self._given = model
+        self._opened = open_latest(folder, None, verify=verify)
+        self.model = self._model(self._opened.snapshot.manifest)
+        self._writing = Lock()
+
+    @classmethod
+    def build(
+        cls,
+        pins: Pins,
+        model: PinTextModel,
+        out: str | Path,
+        *,
+        config: IndexConfig | None = None,
+        overwrite: bool = False,
+        shard: tuple[int, int] | None = None,
+        callback: Callback | None = None,
+    ) -> Self:
+        """Make an index of pins.
+
+        Args:
+            pins: a Parquet, CSV, TSV or JSON-lines file, or a Polars frame. Each pin has its id
+                once; texts may be null. A file is read twice.
+            model: embeds the pins; a copy of it becomes part of the index.
+            out: the folder; it appears complete or not at all.
+            config: the settings.
+            overwrite: replace an index that is there.
+            shard: ``(i, n)``: only the pins of part ``i`` of ``n``, from 1, which the id decides.
+            callback: told how far it is.
+
+        Raises:
+            ConfigError: a setting or the shard is out of range.
+            DataError: the pins cannot be used; the message names the row.
+            PinIndexError: the folder exists or cannot be written.
+            MissingExtraError: the extra ``index`` is not installed.
+        """
+        config, out, tell = config or IndexConfig(), Path(out), callback or _nothing
+
+        def frames() -> Iterator[Any]:
+            whole = pin_frames(pins)
+            return whole if shard is None else in_shard(whole, config.id_column, shard)
+
+        columns = find_columns(next(frames()).schema, config)
+        source = Source(frames, columns, _name(pins))
+        with new_folder(out, PinIndexError, replaceable(out), overwrite=overwrite) as made:
+            model.save_pretrained(made / MODEL)
+            first = Manifest(
+                fingerprint=model.fingerprint,
+                dim=model.dim,
+                per_pin=1,
+                generation=1,
+                commits=0,
+                columns=columns,
+                config=config,
+                retrieval=Retrieval(1, 1, 0.0),
+                tokens_sha256="",
+            )
+            make_generation(made, first, source, model, tell)
+        return cls(out, model, True)
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, model: PinTextModel | None = None, *, verify: bool = True
+    ) -> Self:
+        """Open an index.
+
+        Args:
+            folder: of the index.
+            model: to use instead of the copy in the folder, if it is loaded already.
+            verify: compare every file but the rows with its checksum first: some 0.1 s for each
+                million pins. A row is compared whenever it is read, in any case.
+
+        Raises:
+            PinIndexError: there is no such index.
+            IndexFormatError: it is foreign, damaged or from a newer PinText; names the file.
+            ModelMismatchError: the given model is not the one of the index.
+            MissingExtraError: the extra ``index`` is not installed.
+        """
+        return cls(Path(folder), model, verify)
+
+    def _model(self, manifest: Manifest) -> PinTextModel:
+        path = self.folder / MODEL
+        model = self._given
+        if model is None:
+            if self._verify:
+                model_folder.verify(path)
+            model = PinTextModel.from_pretrained(path)
+        if model.fingerprint != manifest.fingerprint:
+            raise ModelMismatchError(
+                f"{self.folder}: made with the model {manifest.fingerprint}, but the model "
+                f"{'given' if self._given else 'in it'} is {model.fingerprint}; "
+                "build the index again with this model, or open it with its own"
+            )
+        return model
+
+    # ------------------------------------------------------------------------ what it holds
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        return self._opened.snapshot
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the model."""
+        return self._snapshot.manifest.fingerprint
+
+    @property
+    def generation(self) -> int:
+        """The number of the commit that is shown; it grows with each."""
+        return self._snapshot.commit
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of the pins that the index has, with the filter fields."""
+        return self._snapshot.manifest.columns
+
+    @property
+    def config(self) -> IndexConfig:
+        """The settings that the index was built with."""
+        return self._snapshot.manifest.config
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """How pins are found by tokens, and what recall was expected and measured."""
+        return self._snapshot.manifest.retrieval
+
+    @property
+    def tokens(self) -> TokenScheme:
+        """The scheme of the tokens."""
+        return self._snapshot.scheme
+
+    @property
+    def bytes(self) -> int:
+        """The size of the folder, without the model."""
+        folder = self._snapshot.folder
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    def __len__(self) -> int:
+        """The number of pins."""
+        return len(self._snapshot)
+
+    def __contains__(self, pin_id: object) -> bool:
+        return isinstance(pin_id, str) and pin_id in self._snapshot
+
+    def __repr__(self) -> str:
+        return f"PinIndex({str(self.folder)!r}, {len(self):,} pins, generation={self.generation})"
+
+    def vector(self, pin_id: str) -> F32:
+        """The unit vector of a pin, shape ``(dim,)``; zeros where its text has no known word.
+
+        Raises:
+            DataError: there is no such pin.
+        """
+        snapshot = self._snapshot
+        return snapshot.rows.vector(snapshot.row(pin_id))
+
+    def documents(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """The stored columns of pins: id, text columns and filter fields; times as ISO 8601.
+
+        Raises:
+            DataError: an id is unknown.
+        """
+        snapshot = self._snapshot
+        return [document(snapshot, name) for name in ids]
+
+    def verify(self) -> None:
+        """Compare all that there is, rows included, with its checksums.
+
+        Raises:
+            IndexFormatError: a bit is not as it was written; the message names the file.
+            ModelFormatError: the same of the model.
+        """
+        model_folder.verify(self.folder / MODEL)
+        snapshot = open_latest(self.folder, None, verify=True).snapshot
+        snapshot.rows.verify(snapshot.all_rows)
+
+    # ------------------------------------------------------------------------ searching
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        filters: Filters | None = None,
+        min_similarity: float | None = None,
+    ) -> Hits:
+        """Find pins for a text.
+
+        Args:
+            query: the text.
+            k: hits at most.
+            mode: ``embedding``: nearest by exact cosine among those that share tokens; ``text``: by
+                BM25 of the words; ``hybrid``: both orders together.
+            filters: field -> a value, a list of values of which one must be there, or bounds
+                ``{"gte": …, "lt": …}``; all fields must fit.
+            min_similarity: hits with a lower cosine are dropped.
+
+        Returns:
+            The best first. A query without a known word is searched by its words; ``notice`` says
+            so, and ``mode`` is ``text``.
+
+        Raises:
+            ConfigError: ``k`` is less than 1, or no such mode.
+            DataError: a filter does not fit the index, or the query is no text.
+        """
+        if mode not in get_args(Mode):
+            raise ConfigError(f"mode = {mode!r}: expected {', '.join(get_args(Mode))}")
+        if not isinstance(query, str):
+            raise DataError(f"expected one text to search for, found a {type(query).__name__}")
+        snapshot, vector, notice = self._snapshot, unit(self.model.encode(query)), None
+        if mode != "text" and not vector.any():
+            mode, notice = "text", "no word of the query is known to the model: searched by words"
+        wanted = Wanted(
+            vector, split(query), _checked(k), snapshot.filtered(filters), min_similarity
+        )
+        return searching.search(snapshot, wanted, mode, notice)
+
+    def search_vector(
+        self,
+        vector: F32,
+        k: int = 10,
+        *,
+        filters: Filters | None = None,
+        min_similarity: float | None = None,
+        exclude: Iterable[str] = (),
+    ) -> Hits:
+        """Find the pins whose vectors are nearest, among those that share tokens.
+
+        Args:
+            vector: ``(dim,)``, of any length above zero.
+            k: hits at most.
+            filters: as for :meth:`search`.
+            min_similarity: hits with a lower cosine are dropped.
+            exclude: ids that are no hits, as that of the pin whose related pins are wanted.
+
+        Raises:
+            ConfigError: ``k`` is less than 1.
+            DataError: a filter does not fit the index, or the vector has another shape.
+        """
+        snapshot = self._snapshot
+        wanted = self._wanted(snapshot, vector, k, filters)
+        excluded = [snapshot.row(name) for name in exclude if name in snapshot]
+        wanted = wanted._replace(
+            min_similarity=min_similarity, excluded=np.array(excluded, np.int64)
+        )
+        return searching.search(snapshot, wanted, "embedding")
+
+    def exact(self, vector: F32, k: int = 10, filters: Filters | None = None) -> Hits:
+        """Find the nearest pins by comparing with every one: what tokens are measured against.
+
+        Raises:
+            ConfigError: ``k`` is less than 1.
+            DataError: a filter does not fit the index, or the vector has another shape.
+        """
+        snapshot = self._snapshot
+        return searching.exact(snapshot, self._wanted(snapshot, vector, k, filters))
+
+    def _wanted(self, snapshot: Snapshot, vector: F32, k: int, filters: Filters | None) -> Wanted:
+        vector = np.asarray(vector, np.float32)
+        if vector.shape != (self.model.dim,) or not np.isfinite(vector).all():
+            raise DataError(
+                f"expected a vector of {self.model.dim} finite numbers, found {vector.shape}"
+            )
+        return Wanted(unit(vector), [], _checked(k), snapshot.filtered(filters))
+
+    def explain(self, query: str, pin_id: str) -> Explanation:
+        """Take the match of a text and a pin apart.
+
+        Raises:
+            DataError: there is no such pin.
+        """
+        snapshot = self._snapshot
+        text = text_of(snapshot.manifest.columns, document(snapshot, pin_id))
+        words = self.model.explain(query, text)
+        row = snapshot.row(pin_id)
+        probes = snapshot.scheme.probe(
+            unit(self.model.encode(query))[None, :], snapshot.manifest.retrieval.probes
+        )
+        own = set(snapshot.rows.tokens(np.array([row]))[0].tolist())
+        matched = tuple(t for t in probes.tokens[0].tolist() if t >= 0 and t in own)
+        bm25 = snapshot.bm25_of(split(query), [pin_id]).get(row, 0.0)
+        return Explanation(pin_id, words.similarity, bm25, matched, words.contributions, text)
+
+    # ------------------------------------------------------------------------ changing
+
+    def reload(self) -> bool:
+        """Show the state after the last commit, of whichever process; whether there was a new one.
+
+        Searches that are under way end in the state that they began in.
+
+        Raises:
+            IndexFormatError: the new state is damaged; the old one stays.
+            ModelMismatchError: another index is in the folder now, of another model than the given.
+        """
+        before = self._opened
+        latest = open_latest(self.folder, before, verify=self._verify)
+        if latest is before:
+            return False
+        if latest.snapshot.manifest.fingerprint != self.model.fingerprint:
+            self.model = self._model(latest.snapshot.manifest)
+        self._opened = latest
+        return True
+
+    def upsert(self, pins: Pins) -> int:
+        """Put pins into the index, each in place of the one with its id; how many.
+
+        They are on the disk when this returns, all of them, or after an error none.
+
+        Args:
+            pins: as for :meth:`build`, with the same columns.
+
+        Raises:
+            DataError: the pins cannot be used; the message names the row.
+            LockedError: another process is writing.
+            PinIndexError: the disk refuses.
+        """
+        with self._writing, locked(self.folder):
+            self.reload()
+            source = Source(lambda: pin_frames(pins), self.columns, _name(pins))
+            count = writing.upsert(self._snapshot, source, self.model)
+            self.reload()
+        return count
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Take pins out of the index; how many of the ids it had.
+
+        They are gone from the disk when this returns, all of them, or after an error none.
+
+        Raises:
+            LockedError: another process is writing.
+            PinIndexError: the disk refuses.
+        """
+        with self._writing, locked(self.folder):
+            self.reload()
+            before = len(self)
+            writing.delete(self._snapshot, list(ids))
+            self.reload()
+            return before - len(self)
+
+    def compact(self, callback: Callback | None = None) -> None:
+        """Build the index anew from its own pins, without stopping readers.
+
+        Rows of pins that were replaced or deleted are given back, and the tokens are planned again:
+        worth while after many changes, or when the number of pins has doubled.
+
+        Raises:
+            LockedError: another process is writing.
+            PinIndexError: the disk refuses; the index is as it was.
+        """
+        with self._writing, locked(self.folder):
+            self.reload()
+            snapshot = self._snapshot
+            remove_stale(self.folder)
+            old = snapshot.manifest
+            following = msgspec.structs.replace(
+                old, generation=old.generation + 1, commits=self.generation + 1
+            )
+            source = Source(lambda: stored_frames(snapshot), old.columns, str(self.folder))
+            try:
+                make_generation(self.folder, following, source, self.model, callback or _nothing)
+            except OSError as error:
+                raise PinIndexError(f"{self.folder}: cannot be written: {reason(error)}") from None
+            finally:
+                remove_stale(self.folder)
+            self.reload()
+
+
+def _name(pins: Pins) -> str:
+    return str(pins) if isinstance(pins, str | Path) else "pins"
+
+
+def _checked(k: int) -> int:
+    if k < 1:
+        raise ConfigError(f"k = {k}: expected 1 or more")
+    return k
+
+
+def _nothing(_progress: Progress) -> None:
+    """Where nobody wants to know."""

@@ -1,0 +1,298 @@
+"""The rows of an index: what a search reads of a pin without asking the inverted index.
+
+=================  =============================================================================
+``vectors.f32``    the unit vectors, float32, ``dim`` numbers a row; zeros for a text without words
+``records.bin``    a fixed record a row: checksum of the vector, checksum of the record, where the
+                   id stands in ``ids.txt``, and the tokens (see :func:`record_type`)
+``ids.txt``        the ids, UTF-8, one a line
+=================  =============================================================================
+
+Rows are only ever appended, and never used again: whoever reads row 17 finds there what was written
+first. A row counts when a committed document of the inverted index points to it; what a crash
+leaves behind the last of those is passed over. A row is compared with its checksum whenever it is
+read.
+"""
+
+import mmap
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pintext.arrays import F32, I32, I64, U8
+from pintext.compiled import compiled_fast, prefetch
+from pintext.errors import IndexFormatError
+from pintext.files import reason
+
+__all__ = ["FILES", "RowWriter", "Rows", "record_type"]
+
+U32 = NDArray[np.uint32]
+
+VECTORS, RECORDS, IDS = "vectors.f32", "records.bin", "ids.txt"
+FILES = (VECTORS, RECORDS, IDS)
+"""The names of the files, in a folder of a generation."""
+
+_AHEAD = 8  # rows that are asked for before they are needed
+_CHECKED_ROWS = 65_536
+
+
+def record_type(per_pin: int) -> np.dtype[Any]:
+    """The type of a record.
+
+    Args:
+        per_pin: tokens at most that a pin has.
+    """
+    return np.dtype(
+        [
+            ("vector_sum", "<u4"),
+            ("record_sum", "<u4"),
+            ("id_start", "<u8"),
+            ("id_bytes", "<u4"),
+            ("tokens", "<i4", (per_pin,)),
+        ]
+    )
+
+
+def _salt(dim: int) -> U32:
+    """What tells the places of a vector apart in its checksum; shape ``(dim,)``."""
+    salt: U32 = (np.arange(1, dim + 1, dtype=np.uint64) * 2_654_435_761).astype(np.uint32)
+    return salt
+
+
+class Rows:
+    """The rows of a generation, mapped into memory as they are when this is made.
+
+    Args:
+        folder: of the generation.
+        dim: length of a vector.
+        per_pin: tokens at most that a pin has.
+
+    Raises:
+        IndexFormatError: a file is missing or cannot be read.
+    """
+
+    def __init__(self, folder: Path, dim: int, per_pin: int) -> None:
+        self.folder = folder
+        kind = record_type(per_pin)
+        numbers = _mapped(folder / VECTORS, 4 * dim)
+        self.vectors: F32 = numbers.view("<f4").reshape(-1, dim)
+        """unit vectors, shape ``(n, dim)``, read-only"""
+        self._bits: U32 = numbers.view("<u4").reshape(-1, dim)
+        records = _mapped(folder / RECORDS, kind.itemsize)
+        self._records: NDArray[Any] = records.view(kind)
+        # the same as plain numbers; the checksum of the vector is the first of a row
+        self._sums: U32 = records.view("<u4").reshape(-1, kind.itemsize // 4)
+        self._ids = _mapped(folder / IDS, 1)
+        self._salt = _salt(dim)
+
+    def __len__(self) -> int:
+        return min(len(self.vectors), len(self._records))
+
+    def similarities(self, rows: I64, vector: F32) -> F32:
+        """The cosines of some rows with a unit vector, shape ``(n,)``, from -1 to 1.
+
+        Raises:
+            IndexFormatError: a row does not exist or is not as it was written.
+        """
+        found = np.empty(len(rows), np.float32)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            short = VECTORS if len(self.vectors) <= len(self._records) else RECORDS
+            raise IndexFormatError(
+                f"{self.folder / short}: cut short: row {rows.max()} is committed but "
+                f"{len(self)} are there; build the index again or restore the file"
+            )
+        wrong = _compare(self.vectors, self._bits, self._sums, self._salt, rows, vector, found)
+        if wrong >= 0:
+            raise self._damaged(VECTORS, int(rows[wrong]))
+        return found
+
+    def vector(self, row: int) -> F32:
+        """The unit vector of a row, shape ``(dim,)``; a copy.
+
+        Raises:
+            IndexFormatError: the row does not exist or is not as it was written.
+        """
+        self.similarities(np.array([row]), np.zeros(self.vectors.shape[1], np.float32))
+        vector: F32 = self.vectors[row].copy()
+        return vector
+
+    def ids(self, rows: I64) -> list[str]:
+        """The ids of some rows.
+
+        Raises:
+            IndexFormatError: a row is not as it was written.
+        """
+        names = []
+        for row, record in zip(rows.tolist(), self._records[rows].tolist(), strict=True):
+            _, expected, start, length, tokens = record
+            name = self._ids[start : start + length]
+            if _record_sum(name, np.asarray(tokens, np.int32)) != expected:
+                raise self._damaged(f"{RECORDS} or {IDS}", row)
+            names.append(name.tobytes().decode())
+        return names
+
+    def tokens(self, rows: I64) -> I32:
+        """The tokens of some rows, shape ``(n, per_pin)``; -1 pads."""
+        found: I32 = self._records["tokens"][rows]
+        return found
+
+    def verify(self, rows: I64) -> None:
+        """Compare rows, all that is in them, with their checksums.
+
+        Raises:
+            IndexFormatError: a row does not exist or is not as it was written.
+        """
+        nothing = np.zeros(self.vectors.shape[1], np.float32)
+        for start in range(0, len(rows), _CHECKED_ROWS):
+            some = rows[start : start + _CHECKED_ROWS]
+            self.similarities(some, nothing)
+            self.ids(some)
+
+    def _damaged(self, name: str, row: int) -> IndexFormatError:
+        return IndexFormatError(
+            f"{self.folder / name}: damaged: row {row} is not as it was written; "
+            "build the index again or restore the file"
+        )
+
+
+class RowWriter:
+    """Appends rows.
+
+    Args:
+        folder: of the generation; files that are not there are made.
+        dim: length of a vector.
+        per_pin: tokens at most that a pin has.
+    """
+
+    def __init__(self, folder: Path, dim: int, per_pin: int) -> None:
+        self._kind = record_type(per_pin)
+        self._salt = _salt(dim)
+        self._files = [(folder / name).open("ab") for name in FILES]
+        vectors, records, _ = self._files
+        row_bytes = 4 * dim
+        # A crash may have left a part of a row, or rows in one file that the other lacks.
+        self._next = max(-(-vectors.tell() // row_bytes), -(-records.tell() // self._kind.itemsize))
+        vectors.truncate(self._next * row_bytes)
+        records.truncate(self._next * self._kind.itemsize)
+
+    def append(self, vectors: F32, tokens: I32, ids: Sequence[str]) -> int:
+        """Write rows; they are on the disk after :meth:`sync`.
+
+        Args:
+            vectors: unit vectors or zeros, shape ``(n, dim)``.
+            tokens: shape ``(n, per_pin)``, -1 pads.
+            ids: ``n``.
+
+        Returns:
+            The number of the first row.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        vectors = np.ascontiguousarray(vectors, "<f4")
+        tokens = np.ascontiguousarray(tokens, "<i4")
+        vector_file, record_file, id_file = self._files
+        lines = np.frombuffer(b"".join(name.encode() + b"\n" for name in ids), np.uint8)
+        ends = np.flatnonzero(lines == ord("\n")) if len(lines) else np.zeros(0, np.int64)
+        if len(ends) != len(ids):  # an id with a line end in it
+            ends = np.cumsum([len(name.encode()) + 1 for name in ids]) - 1
+        starts = np.zeros(len(ids), np.int64)
+        starts[1:] = ends[:-1] + 1
+        records = np.zeros(len(ids), self._kind)
+        records["tokens"] = tokens
+        records["id_start"] = id_file.seek(0, os.SEEK_END) + starts
+        records["id_bytes"] = ends - starts
+        sums = np.empty((2, len(ids)), np.uint32)
+        _sum_rows(vectors.view("<u4"), self._salt, tokens, lines, starts, ends, sums)
+        records["vector_sum"], records["record_sum"] = sums
+        vector_file.write(vectors.data)
+        record_file.write(records.data)
+        id_file.write(lines.data)
+        first, self._next = self._next, self._next + len(ids)
+        return first
+
+    def sync(self) -> None:
+        """Wait until the rows are on the disk.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+
+def _mapped(path: Path, row_bytes: int) -> U8:
+    """The whole rows of a file, mapped; what is behind them is left alone."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size // row_bytes * row_bytes
+            if size == 0:
+                return np.zeros(0, np.uint8)
+            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise IndexFormatError(f"{path}: missing; restore it or build the index again") from None
+    except (OSError, ValueError) as error:
+        raise IndexFormatError(f"{path}: cannot be read: {reason(error)}") from None
+    return np.frombuffer(mapped, np.uint8, size)
+
+
+@compiled_fast
+def _compare(
+    vectors: F32, bits: U32, sums: U32, salt: U32, rows: I64, vector: F32, found: F32
+) -> int:
+    """Write the dot product of each row with the vector; -1, or the place of a damaged row."""
+    dim, width = vectors.shape[1], sums.shape[1]
+    flat, flat_sums = vectors.reshape(-1), sums.reshape(-1)
+    for i in range(len(rows)):
+        if i + _AHEAD < len(rows):
+            prefetch(flat_sums, rows[i + _AHEAD] * width)
+            for line in range(0, dim, 16):
+                prefetch(flat, rows[i + _AHEAD] * dim + line)
+        row = rows[i]
+        total, mixed = np.float32(0), np.uint32(0)
+        for k in range(dim):
+            total += vectors[row, k] * vector[k]
+            mixed = np.uint32(mixed + (bits[row, k] ^ salt[k]))
+        if mixed != sums[row, 0]:
+            return i
+        found[i] = min(max(total, np.float32(-1)), np.float32(1))
+    return -1
+
+
+@compiled_fast
+def _mix(total: Any, value: Any) -> Any:
+    """One step of a 32-bit FNV-1a hash."""
+    return np.uint32((np.uint32(total) ^ np.uint32(value)) * np.uint32(16_777_619))
+
+
+@compiled_fast
+def _record_sum(name: U8, tokens: I32) -> Any:
+    """The checksum of what a record says, FNV-1a over the id and the tokens."""
+    total: Any = np.uint32(2_166_136_261)
+    for byte in name:
+        total = _mix(total, byte)
+    for token in tokens:
+        total = _mix(total, token)
+    return total
+
+
+@compiled_fast
+def _sum_rows(
+    bits: U32, salt: U32, tokens: I32, lines: U8, starts: I64, ends: I64, sums: U32
+) -> None:
+    """Write the checksum of every vector to ``sums[0]``, of every record to ``sums[1]``."""
+    for row in range(len(bits)):
+        mixed = np.uint32(0)
+        for k in range(bits.shape[1]):
+            mixed = np.uint32(mixed + (bits[row, k] ^ salt[k]))
+        sums[0, row] = mixed
+        sums[1, row] = _record_sum(lines[starts[row] : ends[row]], tokens[row])

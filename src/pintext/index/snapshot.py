@@ -1,0 +1,289 @@
+"""One committed state of an index: the questions that can be asked of it."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pintext.arrays import F32, I64
+from pintext.errors import DataError, IndexFormatError
+from pintext.index.fields import Filters, field_query, filter_key
+from pintext.index.manifest import Manifest, Retrieval
+from pintext.index.rows import Rows
+from pintext.index.terms import FOLDER, guarded, place
+from pintext.tokens import TokenScheme
+
+if TYPE_CHECKING:
+    import tantivy
+
+__all__ = ["EXACT_PINS", "Filtered", "Matches", "Snapshot"]
+
+EXACT_PINS = 20_000
+"""Where a filter leaves no more pins than this, all of them are compared exactly."""
+
+_FILTERS_KEPT = 64
+
+
+class Matches(NamedTuple):
+    """Pins that match words, the best first.
+
+    Attributes:
+        rows: int64, ``(n,)``.
+        bm25: ``(n,)``.
+    """
+
+    rows: I64
+    bm25: NDArray[np.float64]
+
+
+class Filtered(NamedTuple):
+    """What a filter leaves.
+
+    Attributes:
+        query: for the inverted index; scores nothing.
+        pins: how many.
+        rows: all of them, where they are at most :data:`EXACT_PINS`.
+    """
+
+    query: "tantivy.Query"
+    pins: int
+    rows: I64 | None
+
+
+class Snapshot:
+    """A committed state. It never changes; any number of threads may ask at once.
+
+    Args:
+        manifest: of the index.
+        folder: of the generation.
+        terms: the inverted index, at the commit to show.
+        scheme: of the tokens.
+        commit: the number of the commit.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        folder: Path,
+        terms: "tantivy.Index",
+        scheme: TokenScheme,
+        commit: int,
+    ) -> None:
+        self.manifest = manifest
+        self.folder = folder
+        self.terms = terms
+        self.scheme = scheme
+        self.commit = commit
+        self._schema = terms.schema
+        self._searcher = terms.searcher()
+        # After the inverted index: rows are on the disk before what points to them.
+        self.rows = Rows(folder, manifest.dim, manifest.per_pin)
+        self._filters: OrderedDict[bytes, Filtered] = OrderedDict()
+        self._filters_lock = Lock()
+
+    def with_retrieval(self, retrieval: Retrieval) -> "Snapshot":
+        """The same state, asked in another way."""
+        manifest = msgspec.structs.replace(self.manifest, retrieval=retrieval)
+        return Snapshot(manifest, self.folder, self.terms, self.scheme, self.commit)
+
+    def __len__(self) -> int:
+        return int(self._searcher.num_docs)
+
+    # ------------------------------------------------------------------------ rows
+
+    def row(self, pin_id: str) -> int:
+        """The row of a pin.
+
+        Raises:
+            DataError: there is no such pin.
+        """
+        found = self._rows_of(self._id_query(pin_id), 1)
+        if not len(found):
+            raise DataError(f"no pin {pin_id!r} in the index")
+        return int(found[0])
+
+    def __contains__(self, pin_id: str) -> bool:
+        return len(self._rows_of(self._id_query(pin_id), 1)) > 0
+
+    def document(self, pin_id: str) -> bytes:
+        """The stored JSON of a pin.
+
+        Raises:
+            DataError: there is no such pin.
+        """
+        with guarded(self.folder / FOLDER):
+            hits = self._searcher.search(self._id_query(pin_id), 1, count=False).hits
+            if not hits:
+                raise DataError(f"no pin {pin_id!r} in the index")
+            document: bytes = self._searcher.doc(hits[0][1])["document"][0]
+        return document
+
+    def all_documents(self, batch_rows: int) -> Iterator[list[bytes]]:
+        """The stored JSON of every pin, in the order of the rows."""
+        from tantivy import FieldType, Order, Query
+
+        start, stop = 0, len(self.rows)
+        while start < stop:
+            end = min(start + batch_rows, stop)
+            query = Query.range_query(self._schema, "row", FieldType.Unsigned, start, end - 1)
+            with guarded(self.folder / FOLDER):
+                hits = self._searcher.search(
+                    query, batch_rows, count=False, order_by_field="row", order=Order.Asc
+                ).hits
+                yield [self._searcher.doc(place)["document"][0] for _, place in hits]
+            start = end
+
+    @cached_property
+    def all_rows(self) -> I64:
+        """The rows of every pin, in their order."""
+        from tantivy import Query
+
+        return self._rows_of(Query.all_query(), len(self))
+
+    def rows_of(self, filtered: Filtered) -> I64:
+        """The rows of every pin that a filter leaves, in their order."""
+        if filtered.rows is not None:
+            return filtered.rows
+        return self._rows_of(filtered.query, filtered.pins)
+
+    def _id_query(self, pin_id: str) -> "tantivy.Query":
+        from tantivy import Query
+
+        return Query.term_query(self._schema, "id", pin_id, "basic")
+
+    def _rows_of(self, query: "tantivy.Query", limit: int) -> I64:
+        """The rows of the pins that match, in their order."""
+        from tantivy import Order
+
+        with guarded(self.folder / FOLDER):
+            hits = self._searcher.search(
+                query, max(1, limit), count=False, order_by_field="row", order=Order.Asc
+            ).hits
+        return np.fromiter((row for row, _ in hits), np.int64, len(hits))
+
+    def _best_rows(self, query: "tantivy.Query", limit: int) -> tuple[I64, NDArray[np.float64]]:
+        """The rows of the pins that match best, and their scores."""
+        with guarded(self.folder / FOLDER):
+            hits = self._searcher.search(query, limit, count=False).hits
+            places = [place for _, place in hits]
+            rows = self._searcher.fast_field_values("row", places)
+        scores = np.fromiter((score for score, _ in hits), np.float64, len(hits))
+        try:
+            return np.fromiter(rows, np.int64, len(rows)), scores
+        except TypeError:
+            raise IndexFormatError(f"{self.folder / FOLDER}: damaged: a pin has no row") from None
+
+    # ------------------------------------------------------------------------ asking
+
+    def filtered(self, filters: Filters | None) -> Filtered | None:
+        """What filters leave; ``None`` without filters. The latest are remembered.
+
+        Raises:
+            DataError: a filter names no field of the index, or a value is not of its kind.
+        """
+        key = filter_key(filters)
+        if not key or filters is None:
+            return None
+        with self._filters_lock:
+            if (found := self._filters.get(key)) is not None:
+                self._filters.move_to_end(key)
+                return found
+        found = self._apply(filters)
+        with self._filters_lock:
+            self._filters[key] = found
+            if len(self._filters) > _FILTERS_KEPT:
+                self._filters.popitem(last=False)
+        return found
+
+    def _apply(self, filters: Filters) -> Filtered:
+        from tantivy import Occur, Query
+
+        parts = []
+        for name, wanted in filters.items():
+            number, field = self.manifest.columns.field(name)
+            parts.append(field_query(self._schema, place(number), field, wanted))
+        query = parts[0]
+        if len(parts) > 1:
+            query = Query.boolean_query([(Occur.Must, part) for part in parts])
+        query = Query.const_score_query(query, 0.0)
+        with guarded(self.folder / FOLDER):
+            result: Any = self._searcher.search(query, 1)  # the stubs do not know its count
+        pins = int(result.count)
+        rows = self._rows_of(query, pins) if pins <= EXACT_PINS else None
+        return Filtered(query, pins, rows)
+
+    def token_rows(
+        self, tokens: list[int], weights: list[float], limit: int, filtered: Filtered | None
+    ) -> I64:
+        """The rows of the pins that share the most promising tokens, at most ``limit``."""
+        from tantivy import Occur, Query
+
+        query = Query.boolean_query(
+            [
+                (
+                    Occur.Should,
+                    Query.const_score_query(
+                        Query.term_query(self._schema, "token", token, "basic"), weight
+                    ),
+                )
+                for token, weight in zip(tokens, weights, strict=True)
+            ]
+        )
+        return self._best_rows(_within(query, filtered), limit)[0]
+
+    def text_matches(
+        self, words: list[str], limit: int, filtered: Filtered | None = None
+    ) -> Matches:
+        """The pins that match words best by BM25, equally good ones in the order of the rows.
+
+        Args:
+            words: as :func:`pintext.text.split` gives them; one that occurs twice counts twice.
+            limit: pins at most.
+            filtered: what they must be among.
+        """
+        if not words:
+            return Matches(np.zeros(0, np.int64), np.zeros(0))
+        rows, scores = self._best_rows(_within(self._word_query(words), filtered), limit)
+        order = np.lexsort((rows, -scores))
+        return Matches(rows[order], scores[order])
+
+    def bm25_of(self, words: list[str], ids: list[str]) -> dict[int, float]:
+        """Row -> BM25 of those of some pins that share a word with the query."""
+        from tantivy import Occur, Query
+
+        if not words or not ids:
+            return {}
+        among = Query.boolean_query([(Occur.Should, self._id_query(name)) for name in ids])
+        query = Query.boolean_query(
+            [
+                (Occur.Must, self._word_query(words)),
+                (Occur.Must, Query.const_score_query(among, 0.0)),
+            ]
+        )
+        rows, scores = self._best_rows(query, len(ids))
+        return dict(zip(rows.tolist(), scores.tolist(), strict=True))
+
+    def _word_query(self, words: list[str]) -> "tantivy.Query":
+        from tantivy import Occur, Query
+
+        return Query.boolean_query(
+            [(Occur.Should, Query.term_query(self._schema, "text", word, "freq")) for word in words]
+        )
+
+    def similarities(self, rows: I64, unit: F32) -> F32:
+        """The exact cosines of some pins with a unit vector."""
+        return self.rows.similarities(rows, unit)
+
+
+def _within(query: "tantivy.Query", filtered: Filtered | None) -> "tantivy.Query":
+    from tantivy import Occur, Query
+
+    if filtered is None:
+        return query
+    return Query.boolean_query([(Occur.Must, query), (Occur.Must, filtered.query)])

@@ -1,0 +1,106 @@
+"""Changing an index: upsert, delete, compaction. One process at a time; readers are never stopped.
+
+A change is a commit of Tantivy, before which the rows that it points to are synced. Killed before
+it, nothing has happened but that rows were appended to which nobody points. A compaction makes a
+new generation beside the old one; the manifest that names it is replaced in one step.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from pintext.errors import PinIndexError
+from pintext.files import reason
+from pintext.index.building import (
+    Source,
+    add_documents,
+    append_rows,
+    check_distinct,
+    unit_vectors,
+)
+from pintext.index.rows import RowWriter
+from pintext.index.snapshot import Snapshot
+from pintext.index.terms import writes
+from pintext.model import PinTextModel
+
+if TYPE_CHECKING:
+    import tantivy
+
+__all__ = ["delete", "upsert"]
+
+_HEAP_BYTES = 64 << 20
+
+
+class _Change(NamedTuple):
+    """A change in the making: writers of the inverted index and of the rows."""
+
+    folder: Path
+    terms: "tantivy.IndexWriter"
+    rows: RowWriter
+
+
+@contextmanager
+def _change(snapshot: Snapshot) -> Iterator[_Change]:
+    """Begin a change; it counts when the body has ended, and not at all if the body fails."""
+    folder, manifest = snapshot.folder, snapshot.manifest
+    terms: tantivy.IndexWriter = writes(snapshot.terms.writer, folder, _HEAP_BYTES, 1)
+    try:
+        rows = RowWriter(folder, manifest.dim, manifest.per_pin)
+        try:
+            yield _Change(folder, terms, rows)
+            rows.sync()
+        finally:
+            rows.close()
+    except OSError as error:
+        raise PinIndexError(f"{folder}: cannot be written: {reason(error)}") from None
+    writes(terms.commit, folder)
+    writes(terms.wait_merging_threads, folder)
+
+
+def upsert(snapshot: Snapshot, source: Source, model: PinTextModel) -> int:
+    """Put pins into an index, in place of those with the same id; how many.
+
+    Args:
+        snapshot: the latest; the lock is held.
+        source: the pins.
+        model: of the index.
+
+    Raises:
+        DataError: the pins cannot be used; nothing has changed then.
+        PinIndexError: the disk refuses; nothing has changed then.
+    """
+    ids: list[pl.Series] = []
+    with _change(snapshot) as making:
+        for batch in source.batches():
+            ids.append(batch.ids)
+            vectors = unit_vectors(model, batch.texts)
+            lines = append_rows(batch, vectors, snapshot.scheme, making.rows)
+            _remove(making, batch.ids.to_list())
+            add_documents(making.terms, making.folder, lines)
+        check_distinct(ids, source.name)
+    return sum(map(len, ids))
+
+
+def delete(snapshot: Snapshot, ids: Sequence[str]) -> None:
+    """Take pins out of an index; ids that it does not have are passed over.
+
+    Args:
+        snapshot: the latest; the lock is held.
+        ids: of the pins.
+
+    Raises:
+        PinIndexError: the disk refuses; nothing has changed then.
+    """
+    with _change(snapshot) as making:
+        _remove(making, ids)
+
+
+def _remove(making: _Change, ids: Sequence[str]) -> None:
+    def remove() -> None:
+        for name in ids:
+            making.terms.delete_documents_by_term("id", name)
+
+    writes(remove, making.folder)
