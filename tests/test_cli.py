@@ -82,6 +82,7 @@ def test_the_verbs() -> None:
         "pairs",
         "search",
         "serve",
+        "simulate",
         "train",
         "tune",
         "upsert",

@@ -86,7 +86,7 @@ def arguments(broker: Broker, store: Path, instance: str = "") -> list[object]:
     config = store.parent / f"config-{instance}.json"
     config.write_text(json.dumps({"kafka": {"group.instance.id": instance} if instance else {}}))
     limits = ("--commit-seconds", "0.05", "--max-bad-share", "0.2")
-    where = ("--topic", "events", "--broker", broker.address, "--out", store)
+    where = ("--topic", "events", "--bootstrap-servers", broker.address, "--out", store)
     return [*where, *limits, "--config", config]
 
 

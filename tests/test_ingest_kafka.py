@@ -47,7 +47,16 @@ def topic(broker: Noida, request: pytest.FixtureRequest) -> str:
 
 def where(broker: Broker, topic: str, store: Path) -> list[object]:
     """Arguments; each test is a group of its own, as every store should be."""
-    return ["--topic", topic, "--broker", broker.address, "--out", store, "--group", topic]
+    return [
+        "--topic",
+        topic,
+        "--bootstrap-servers",
+        broker.address,
+        "--out",
+        store,
+        "--group",
+        topic,
+    ]
 
 
 def every_byte(folder: Path) -> bytes:
@@ -205,7 +214,7 @@ def test_replay_after_mending_the_settings(broker: Noida, topic: str, tmp_path: 
     again = ["--replay", "--out", store, "--config", config]
     assert json.loads(ingest(*again).stdout)["run"] == {"stored": 1, "replayed": 3, "dead": {}}
     config.write_text(json.dumps({"mapping": {"fields": {"pin_id": "pin"}}}))
-    done = ingest(*again, "--broker", broker.address)
+    done = ingest(*again, "--bootstrap-servers", broker.address)
     assert json.loads(done.stdout)["run"] == {"stored": 1, "replayed": 2, "dead": {}}
     assert {"e0001000", "e0002000"} <= set(stored(store)["event_id"])
     assert [letter["reason"] for letter in letters(store)] == ["invalid_json"]

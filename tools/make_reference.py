@@ -22,6 +22,7 @@ from pintext.events import EventMapping, IngestConfig
 from pintext.index.settings import IndexConfig
 from pintext.pairing import CatalogueConfig, PairsConfig
 from pintext.server import ServeConfig
+from pintext.simulation import SimulationConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 100
@@ -100,6 +101,7 @@ def generated() -> dict[str, str]:
         "mapping": setting_table(EventMapping),
         "pairs": setting_table(PairsConfig),
         "catalogue": setting_table(CatalogueConfig),
+        "simulate": setting_table(SimulationConfig),
     }
 
 

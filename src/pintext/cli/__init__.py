@@ -22,6 +22,7 @@ from pintext.cli.making import demo, embed, train
 from pintext.cli.output import Failure, Interrupted
 from pintext.cli.pairing import pairs
 from pintext.cli.serving import serve
+from pintext.cli.simulating import simulate
 from pintext.cli.tuning import tune
 from pintext.errors import PinTextError
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pintext.cli.ingest_progress import ingest_progress, metrics
-from pintext.cli.options import config_from, quiet_option, setting_options
+from pintext.cli.options import (
+    bootstrap_option,
+    config_from,
+    kafka_properties,
+    quiet_option,
+    setting_options,
+)
 from pintext.cli.output import (
     Interrupted,
     Terminated,
@@ -35,7 +41,7 @@ __all__ = ["ingest"]
     "--config", "config_file", type=click.Path(path_type=Path), help="Settings, as .toml or .json."
 )
 @click.option("--topic", "topics", multiple=True, help="Topic of Kafka to read; may be repeated.")
-@click.option("--broker", help="HOST:PORT of a Kafka broker; the settings may say it as well.")
+@bootstrap_option
 @click.option("--watch", is_flag=True, help="Go on looking for new files in SOURCES.")
 @click.option("--until-end", is_flag=True, help="Stop when all that the broker has is stored.")
 @click.option(
@@ -58,7 +64,7 @@ def ingest(
     out: Path,
     config_file: Path | None,
     topics: tuple[str, ...],
-    broker: str | None,
+    bootstrap_servers: str | None,
     watch: bool,
     until_end: bool,
     from_oldest: bool,
@@ -81,15 +87,13 @@ def ingest(
     Example:
       pintext ingest january.jsonl.gz february.parquet --out events/
       pintext ingest incoming/ --watch --out events/
-      pintext ingest --topic engagement --broker localhost:9092 --out events/
+      pintext ingest --topic engagement --bootstrap-servers localhost:9092 --out events/
       pintext ingest --replay --out events/ --config ingest.toml
     """
     if sum((bool(sources), bool(topics), replay, compact)) != 1:
         raise click.UsageError("give one of SOURCES, --topic, --replay and --compact")
+    typed["kafka"] = kafka_properties(bootstrap_servers)
     config = config_from(IngestConfig, config_file, typed)
-    if broker:
-        kafka = {**config.kafka, "bootstrap.servers": broker}
-        config = IngestConfig.from_dict({**config.to_dict(), "kafka": kafka})
     from pintext.events import (
         EventStore,
         FileIngester,
@@ -168,6 +172,8 @@ def _show(writer: "StoreWriter", counts: Counter[str], *, table: bool) -> None:
         "events": sum(entry.rows for entry in manifest.files),
         "dead_letters": sum(entry.rows for entry in manifest.dead_letters),
     }
+    if manifest.simulated:
+        facts["simulated"] = manifest.simulated
     run = {
         name: counts[name]
         for name in ("stored", "duplicates", "ignored", "expired", "replayed")

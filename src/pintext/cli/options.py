@@ -11,9 +11,11 @@ from pintext.config import Config, Setting, settings
 from pintext.errors import ConfigError
 
 __all__ = [
+    "bootstrap_option",
     "config_from",
     "engine_option",
     "k_option",
+    "kafka_properties",
     "model_argument",
     "overwrite_option",
     "quiet_option",
@@ -46,6 +48,17 @@ threads_option = click.option(
     show_default=True,
     help="Threads; 0 is all cores.",
 )
+
+bootstrap_option = click.option(
+    "--bootstrap-servers",
+    metavar="HOST:PORT",
+    help="Kafka brokers to begin with, separated by commas; the settings may name them as well.",
+)
+
+
+def kafka_properties(bootstrap_servers: str | None) -> dict[str, str] | None:
+    """What ``--bootstrap-servers`` adds to the setting ``kafka``."""
+    return {"bootstrap.servers": bootstrap_servers} if bootstrap_servers else None
 
 
 def standard_input() -> Iterator[str]:

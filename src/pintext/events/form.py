@@ -8,7 +8,7 @@ import polars as pl
 
 from pintext.events.settings import ACTIONS, IngestConfig
 
-__all__ = ["EARLIEST", "EVENT_SCHEMA", "RAW_SCHEMA", "judge"]
+__all__ = ["EARLIEST", "EVENT_SCHEMA", "RAW_SCHEMA", "SIMULATED", "judge"]
 
 EVENT_SCHEMA = pl.Schema(
     {
@@ -42,6 +42,9 @@ RAW_SCHEMA = pl.Schema(
 
 EARLIEST = 946_684_800_000
 """2000-01-01 in milliseconds; what is earlier is seconds taken for milliseconds or a bad clock."""
+
+SIMULATED = "simulated-"
+"""How the ``event_id`` of every event begins that nobody has done."""
 
 _INT32_MAX = 2**31 - 1
 _IDS = ("event_id", "pin_id", "query_id")

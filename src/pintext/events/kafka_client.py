@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,17 @@ from pintext.events.settings import IngestConfig
 from pintext.files import reason
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, TopicPartition
+    from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
-__all__ = ["REACH_SECONDS", "check_topics", "connect", "place"]
+__all__ = [
+    "REACH_SECONDS",
+    "check_topics",
+    "connect",
+    "partitions_of",
+    "place",
+    "properties",
+    "quiet_log",
+]
 
 REACH_SECONDS = 10.0
 """How long a broker may take to answer a question."""
@@ -40,18 +48,14 @@ def connect(
 ) -> "Consumer":
     """Make a consumer; it connects by itself, and again whenever it has to.
 
-    In the properties of the settings a value ``env:NAME`` is taken from the environment and
-    ``file:PATH`` from a file (without the line end), so that a settings file holds no secret.
-
     Args:
-        config: the settings.
+        config: the settings; their properties as :func:`properties` reads them.
         group: its consumer group.
         hear: told of errors that belong to no partition.
         tell_ends: whether the ends of partitions come among the messages.
 
     Raises:
-        ConfigError: no broker is named; a secret stands in the settings or cannot be found; a
-            property is unknown or PinText's own business. No message quotes a value.
+        ConfigError: no broker is named, or a property cannot be used.
         MissingExtraError: the package confluent-kafka is not installed.
     """
     try:
@@ -67,12 +71,17 @@ def connect(
         "partition.assignment.strategy": "range",
         "error_cb": hear,
     }
-    log = logging.getLogger("pintext.kafka")
-    log.addHandler(logging.NullHandler())
     try:
-        return Consumer(_properties(config) | ours, logger=log)
+        return Consumer(_DEFAULTS | properties(config.kafka) | ours, logger=quiet_log())
     except KafkaException as error:
         raise ConfigError(f"kafka: {error.args[0].str()}") from None
+
+
+def quiet_log() -> logging.Logger:
+    """Where the client writes what it would otherwise print; nobody has to listen."""
+    log = logging.getLogger("pintext.kafka")
+    log.addHandler(logging.NullHandler())
+    return log
 
 
 def check_topics(consumer: "Consumer", topics: Sequence[str]) -> str | None:
@@ -91,11 +100,32 @@ def check_topics(consumer: "Consumer", topics: Sequence[str]) -> str | None:
     except KafkaException as error:
         return str(error.args[0].str())
     if missing := [topic for topic in topics if topic not in found]:
-        there = ", ".join(sorted(name for name in found if not name.startswith("__"))[:10])
-        raise IngestError(
-            f"no topic {', '.join(map(repr, missing))}; topics of the broker: {there or 'none'}"
-        )
+        raise _no_topic(missing, found)
     return None
+
+
+def partitions_of(producer: "Producer", topic: str) -> int:
+    """How many partitions a topic has.
+
+    Raises:
+        IngestError: the broker does not answer, or has no such topic.
+    """
+    from confluent_kafka import KafkaException
+
+    try:
+        found = producer.list_topics(timeout=REACH_SECONDS).topics
+    except KafkaException as error:
+        raise IngestError(f"kafka: {error.args[0].str()}") from None
+    if topic not in found:
+        raise _no_topic([topic], found)
+    return len(found[topic].partitions)
+
+
+def _no_topic(missing: Sequence[str], found: Collection[str]) -> IngestError:
+    there = ", ".join(sorted(name for name in found if not name.startswith("__"))[:10])
+    return IngestError(
+        f"no topic {', '.join(map(repr, missing))}; topics of the broker: {there or 'none'}"
+    )
 
 
 def place(partition: tuple[str, int], offset: int | None = None) -> "TopicPartition":
@@ -105,17 +135,24 @@ def place(partition: tuple[str, int], offset: int | None = None) -> "TopicPartit
     return TopicPartition(*partition, offset or OFFSET_BEGINNING)
 
 
-def _properties(config: IngestConfig) -> dict[str, Any]:
-    if not config.kafka.get("bootstrap.servers"):
+def properties(kafka: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of a client as the settings give them, secrets and all.
+
+    A value ``env:NAME`` is taken from the environment and ``file:PATH`` from a file (without the
+    line end), so that a settings file holds no secret.
+
+    Raises:
+        ConfigError: no broker is named; a secret stands in the settings or cannot be found; a
+            property is PinText's own business. No message quotes a value.
+    """
+    if not kafka.get("bootstrap.servers"):
         raise ConfigError(
-            "no broker: set bootstrap.servers under [kafka] in the settings, or give --broker"
+            "no broker: set bootstrap.servers under [kafka] in the settings, or give "
+            "--bootstrap-servers"
         )
-    properties = _DEFAULTS.copy()
-    for name, value in config.kafka.items():
-        if name in _OURS:
-            raise ConfigError(f"kafka: {name!r} cannot be set: {_OURS[name]}")
-        properties[name] = _resolved(name, value)
-    return properties
+    if ours := sorted(_OURS.keys() & kafka.keys()):
+        raise ConfigError(f"kafka: {ours[0]!r} cannot be set: {_OURS[ours[0]]}")
+    return {name: _resolved(name, value) for name, value in kafka.items()}
 
 
 def _resolved(name: str, value: Any) -> Any:

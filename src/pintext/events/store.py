@@ -84,6 +84,7 @@ class Manifest(msgspec.Struct):
     retired: list[Retired] = []
     sources: dict[str, Source] = {}
     counts: dict[str, int] = {}
+    simulated: int = 0  # of the events ever stored, those of ``pintext simulate``
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
@@ -163,6 +164,11 @@ class EventStore:
     def generation(self) -> int:
         """Number of the commit; it grows with each."""
         return self.manifest.generation
+
+    @property
+    def simulated(self) -> int:
+        """How many of the events ever stored were made up by ``pintext simulate``."""
+        return self.manifest.simulated
 
     def files(self) -> list[StoredFile]:
         """Exactly the committed files, sorted by task, date and name."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pintext.errors import IngestError
-from pintext.events.form import EVENT_SCHEMA
+from pintext.events.form import EVENT_SCHEMA, SIMULATED
 from pintext.events.letters import Letter, write_letters
 from pintext.events.settings import IngestConfig
 from pintext.events.store import LETTERS, MANIFEST, FileEntry, Manifest, Source
@@ -145,6 +145,7 @@ class StoreWriter:
                 manifest.generation += 1
                 manifest.sources |= {advance.source: advance.after for advance in fresh}
                 manifest.counts = dict(Counter(manifest.counts) + counts)
+                manifest.simulated += int(new["event_id"].str.starts_with(SIMULATED).sum())
                 retire(manifest, [e for e in manifest.dead_letters if e.name == batch.answered])
                 with self._whole():
                     self._write(manifest, new, letters)
