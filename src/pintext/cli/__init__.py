@@ -67,7 +67,7 @@ def commands() -> None:
 
 
 VERBS = (
-    *(ingest, pairs, train, tune, evaluate, embed),
+    *(simulate, ingest, pairs, train, tune, evaluate, embed),
     *(index, search, upsert, delete, compact),
     *(nn, explain, info, export, serve, demo),
 )
