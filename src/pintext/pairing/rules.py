@@ -84,15 +84,20 @@ SELECT * FROM weighed WHERE weight > 0
 QUALIFY period = min(period) OVER (PARTITION BY typed, query, pin_id)
 """
 
-# Shown or hidden and, up to the end of that period, neither saved nor clicked.
+# Shown or hidden and, up to the end of the period that saw that first, neither saved nor clicked.
 _UNTOUCHED = """
 CREATE OR REPLACE TEMP TABLE untouched AS
 SELECT typed, query, pin_id, period, impressions, hides, position FROM total
+"""
+_UNTOUCHED_IN_TIME = f"""{_UNTOUCHED}
 QUALIFY impressions + hides > 0
     AND period = min(period) FILTER (impressions + hides > 0)
         OVER (PARTITION BY typed, query, pin_id)
     AND coalesce(period < min(period) FILTER (saves + clicks + save_clicks + short > 0)
         OVER (PARTITION BY typed, query, pin_id), true)
+"""
+_UNTOUCHED_AT_ALL = f"""{_UNTOUCHED}
+WHERE impressions + hides > 0 AND saves + clicks + save_clicks + short = 0
 """
 
 # Why one cannot be used; in which split it is.
@@ -146,14 +151,25 @@ CREATE OR REPLACE TEMP VIEW pair AS
 SELECT * FROM kept WHERE pin_rank <= getvariable('per_pin')
 """
 
+# Only queries with too many are ranked, because most have few.
 _CAP_NEGATIVES = """
 CREATE OR REPLACE TEMP TABLE negative AS
-SELECT * EXCLUDE (reason, period) FROM judged_untouched WHERE reason IS NULL
-QUALIFY row_number() OVER (
-    PARTITION BY split, typed, query
-    ORDER BY hides DESC, impressions DESC,
-        md5(concat_ws(chr(31), $seed, $task, query, pin_id)), pin_id
-) <= $per_query
+WITH usable AS (SELECT * EXCLUDE (reason, period) FROM judged_untouched WHERE reason IS NULL),
+crowded AS (SELECT split, typed, query FROM usable GROUP BY ALL HAVING count(*) > $per_query),
+ranked AS (
+    SELECT usable.* FROM usable JOIN crowded
+        ON usable.query = crowded.query AND usable.typed = crowded.typed
+        AND usable.split IS NOT DISTINCT FROM crowded.split
+    QUALIFY row_number() OVER (
+        PARTITION BY usable.split, usable.typed, usable.query
+        ORDER BY hides DESC, impressions DESC,
+            md5(concat_ws(chr(31), $seed, $task, usable.query, pin_id)), pin_id
+    ) <= $per_query
+)
+FROM usable ANTI JOIN crowded
+    ON usable.query = crowded.query AND usable.typed = crowded.typed
+    AND usable.split IS NOT DISTINCT FROM crowded.split
+UNION ALL FROM ranked
 """
 
 _WITH_TEXTS = """
@@ -197,7 +213,7 @@ def apply_rules(engine: Engine, task: str, tallies: Sequence[Path], config: Pair
     )
     weights = {"save": config.save_weight, "click": config.click_weight}
     engine.run(_CANDIDATE, repeats=config.max_repeats, **weights)
-    engine.run(_UNTOUCHED)
+    engine.run(_UNTOUCHED_IN_TIME if by_time else _UNTOUCHED_AT_ALL)
     judging: dict[str, Any] = {
         "query_is_pin": config.query_from.get(task, "pins") == "pins",
         "split": config.split,

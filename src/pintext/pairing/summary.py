@@ -103,6 +103,9 @@ class Summary(msgspec.Struct):
     refused_events: dict[str, int] = {}
 
 
+_NOT_COUNTED = ("query_without_words", "short_click", "repeat", "withdrawn")
+
+
 class _Head(NamedTuple):
     query: str
     share: float
@@ -120,12 +123,7 @@ def summarize_events(counts: Sequence[Mapping[str, int]]) -> TaskSummary:
         total.update(date)
     return TaskSummary(
         events={name: total[name] for name in ACTIONS},
-        not_counted={
-            "query_without_words": total["wordless"],
-            "short_click": total["short"],
-            "repeat": total["repeat"],
-            "withdrawn": 0,
-        },
+        not_counted={name: total[name] for name in _NOT_COUNTED},
     )
 
 

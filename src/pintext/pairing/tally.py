@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pintext.events.settings import ACTIONS
 from pintext.pairing.engine import Engine
 from pintext.pairing.settings import PairsConfig
 from pintext.text import split_column
@@ -24,8 +25,8 @@ TALLY_SETTINGS = ("min_dwell_ms", "window_minutes", "hide_minutes")
 """The settings that a tally depends on; with others it can be used again."""
 
 Counts = dict[str, int]
-"""Events of one date by action, and those that do not count: ``query_without_words``, ``short``,
-``repeat``."""
+"""Events of one date by action; of the saves and clicks those that do not count by themselves:
+``query_without_words``, ``short_click``, ``repeat``."""
 
 _PIECE = 200_000
 
@@ -75,6 +76,17 @@ FROM visit JOIN hide USING (day, typed, query, pin_id)
 WHERE moment BETWEEN clicked AND clicked + getvariable('gap')
 """
 
+# Most events are impressions. They are added up before their queries are looked up.
+_SHOWN = """
+CREATE OR REPLACE TEMP VIEW shown_as_spelt AS
+SELECT
+    epoch_ms(timestamp) // 86400000 AS day, query AS spelling, query_id, pin_id,
+    count(*) FILTER (action = 'impression')::INTEGER AS impressions,
+    count(*) FILTER (action = 'hide')::INTEGER AS hides,
+    min(position) FILTER (action = 'impression') AS position
+FROM event WHERE action IN ('impression', 'hide') GROUP BY ALL
+"""
+
 # Three kinds of rows, which are added up when they are used: votes, hides that may reach back over
 # midnight, and what was shown.
 _TALLY = """
@@ -103,27 +115,28 @@ early AS (
 ),
 shown AS (
     SELECT
-        day, typed, query, pin_id,
-        count(*) FILTER (action = 'impression')::INTEGER AS impressions,
-        count(*) FILTER (action = 'hide')::INTEGER AS hides,
-        min(position) FILTER (action = 'impression') AS position
-    FROM act WHERE action IN ('impression', 'hide') AND query <> '' GROUP BY ALL
+        day, spelling IS NOT NULL AS typed, coalesce(words, query_id) AS query, pin_id,
+        impressions, hides, position
+    FROM shown_as_spelt LEFT JOIN spelling USING (spelling)
+    WHERE coalesce(words, query_id) <> ''
 )
 SELECT *, (DATE '1970-01-01' + day::INTEGER)::VARCHAR AS date
 FROM (FROM vote UNION ALL BY NAME FROM early UNION ALL BY NAME FROM shown)
 """
 
 _COUNTS = """
+WITH mute AS (SELECT spelling FROM spelling WHERE words = '')
 SELECT
-    (DATE '1970-01-01' + day::INTEGER)::VARCHAR AS date,
+    (DATE '1970-01-01' + (epoch_ms(timestamp) // 86400000)::INTEGER)::VARCHAR AS date,
     count(*) FILTER (action = 'save') AS save,
     count(*) FILTER (action = 'click') AS click,
     count(*) FILTER (action = 'hide') AS hide,
     count(*) FILTER (action = 'impression') AS impression,
-    count(*) FILTER (query = '') AS query_without_words,
-    count(*) FILTER (query = '' AND action IN ('save', 'click')) AS wordless,
-    count(*) FILTER (query <> '' AND short) AS short_click
-FROM act GROUP BY ALL
+    count(*) FILTER (spelling IS NOT NULL AND action IN ('save', 'click')) AS query_without_words,
+    count(*) FILTER (
+        spelling IS NULL AND action = 'click' AND dwell_ms < getvariable('dwell')
+    ) AS short_click
+FROM event LEFT JOIN mute ON event.query = mute.spelling GROUP BY ALL
 """
 
 _REPEATS = """
@@ -158,6 +171,7 @@ def tally_dates(
     engine.run(_VISIT)
     engine.run(_HIDE)
     engine.run(_WITHDRAWN)
+    engine.run(_SHOWN)
     engine.write_by("date", _TALLY, folder)
     return _counts(engine)
 
@@ -182,7 +196,7 @@ def _words(texts: pl.Series) -> pl.Series:
 
 
 def _counts(engine: Engine) -> dict[str, Counts]:
-    names = ("save", "click", "hide", "impression", "query_without_words", "wordless", "short")
+    names = (*ACTIONS, "query_without_words", "short_click")
     counts: dict[str, Counts] = {}
     for date, *numbers in engine.run(_COUNTS):
         counts[date] = dict(zip(names, numbers, strict=True))
