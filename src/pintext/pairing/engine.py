@@ -66,6 +66,7 @@ def engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[Engine]:
         "temp_directory": str(spill),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        "python_enable_replacements": False,
     }
     if threads:
         settings["threads"] = threads
@@ -77,7 +78,7 @@ def engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[Engine]:
             f"the pairs do not fit: {_first_line(error)}; give more memory (--memory-gb), fewer "
             f"threads, or a larger disk for {spill.parent}"
         ) from None
-    except duckdb.IOException as error:
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise DataError(f"a file cannot be read or written: {_first_line(error)}") from None
     finally:
         connection.close()

@@ -56,7 +56,8 @@ class Date(NamedTuple):
         files: the files that hold them.
         rows: how many they are.
         latest: number of the commit that the last of them came with; -1 where it is not known.
-        digest: of the names and sizes of the files.
+        names: digest of the names of the files.
+        digest: of their names and sizes.
     """
 
     task: str
@@ -64,6 +65,7 @@ class Date(NamedTuple):
     files: list[Path]
     rows: int
     latest: int
+    names: str
     digest: str
 
 
@@ -74,23 +76,26 @@ class TallyEntry(msgspec.Struct, frozen=True):
     date: str
     rows: int
     latest: int
+    names: str
     digest: str
     counts: dict[str, int]
 
     def holds(self, events: Date) -> bool:
         """Whether it was made of just these events.
 
-        Compaction gives them other files. But events are only ever added, with a later commit, or
-        removed with the whole date; so the same number up to the same commit are the same events.
+        A store never uses a name for two contents, so files of the same names are the same if they
+        are as large, and of another store if not. Compaction gives other names. But events are only
+        ever added, with a later commit, or removed with the whole date; so the same number of them
+        up to the same commit are the same events.
         """
-        if self.digest == events.digest:
-            return True
+        if self.names == events.names:
+            return self.digest == events.digest
         same = (self.rows, self.latest) == (events.rows, events.latest)
         return same and self.latest >= 0
 
     def renamed(self, events: Date) -> "TallyEntry":
         """The same tally, of the same events in the files that hold them now."""
-        return msgspec.structs.replace(self, digest=events.digest)
+        return msgspec.structs.replace(self, names=events.names, digest=events.digest)
 
 
 class Manifest(msgspec.Struct):
@@ -144,7 +149,6 @@ def dates_of(store: EventStore, tasks: tuple[str, ...]) -> list[Date]:
     dates = []
     for (task, date), files in sorted(groups.items()):
         known = [max((number for number, _ in latest[f.name]), default=-1) for f in files]
-        listed = repr([(file.name, file.bytes) for file in files])
         dates.append(
             Date(
                 task,
@@ -152,10 +156,16 @@ def dates_of(store: EventStore, tasks: tuple[str, ...]) -> list[Date]:
                 [file.path for file in files],
                 sum(file.rows for file in files),
                 max(known) if min(known) >= 0 else -1,
-                hashlib.sha256(listed.encode("utf-8", "replace")).hexdigest()[:16],
+                _digest([file.name for file in files]),
+                _digest([(file.name, file.bytes) for file in files]),
             )
         )
     return dates
+
+
+def _digest(value: object) -> str:
+    """16 hexadecimal digits that stand for a value."""
+    return hashlib.sha256(repr(value).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def tally_folder(folder: Path, task: str, date: str) -> Path:

@@ -284,6 +284,6 @@ def _tally_batch(
             place.parent.mkdir(parents=True, exist_ok=True)
             tallied.rename(place)
     return [
-        TallyEntry(d.task, d.date, d.rows, d.latest, d.digest, counts.get(d.date, {}))
+        TallyEntry(d.task, d.date, d.rows, d.latest, d.names, d.digest, counts.get(d.date, {}))
         for d in batch
     ]
