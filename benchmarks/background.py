@@ -17,7 +17,6 @@ import numpy as np
 
 import pintext.training.trainer as trainer
 from harness import table
-from pintext.demo.retrieval import questions
 from pintext.training.corpus import Corpus
 from real_data import add_options, load
 from sweep import MAX_QUERIES, NOTE, baselines, quality, row
@@ -25,7 +24,10 @@ from sweep import MAX_QUERIES, NOTE, baselines, quality, row
 
 @contextmanager
 def known_positives_unmasked() -> Iterator[None]:
-    """Let the trainer forget which pins are known positives of a query."""
+    """Let the trainer forget which pins are known positives of a query.
+
+    It has no setting for that, and should have none: so its preparation is replaced from outside.
+    """
     names = vars(trainer)
     prepare = names["prepare_corpus"]
 
@@ -50,8 +52,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     for data in load(given.datasets, given.data):
-        asked = questions(data.pairs, MAX_QUERIES)
-        rows = baselines(asked)
+        asked = data.questions("test", MAX_QUERIES)
+        rows = [row(label, recalls) for label, recalls in baselines(asked)]
         with tempfile.TemporaryDirectory() as folder:
             pairs = Path(folder, "pairs")
             data.write(pairs)
@@ -60,10 +62,10 @@ def main() -> None:
                     for seed in range(given.seeds):
                         settings = {"validation": 0.0, "background": background, "seed": seed}
                         if masked:
-                            recalls, seconds = quality(pairs, asked, settings)
+                            (recalls,), seconds = quality(pairs, settings, asked)
                         else:
                             with known_positives_unmasked():
-                                recalls, seconds = quality(pairs, asked, settings)
+                                (recalls,), seconds = quality(pairs, settings, asked)
                         label = f"{background}{'' if masked else ', unmasked'}, seed {seed}"
                         rows.append(row(label, recalls, f"{seconds:.0f}"))
                         print("  ".join(rows[-1]), flush=True)

@@ -113,23 +113,16 @@ def run_python(code: str, *arguments: Any, **options: Any) -> Finished:
 
 # Trains on argv[1] with the settings in argv[2] on argv[3] threads; saves to argv[4] unless it is
 # "". The rate leaves out reading, compiling and saving: it is taken from the first report of
-# training to the last. What the threads count of their traffic is read from their shared arrays.
+# training to the last.
 TRAIN = """
 import json, sys, time
 born = time.perf_counter()
 from pintext import TrainConfig, train
-from pintext.training.run import Run
 
-counters = []
-shared = Run._shared
-def keep(run):
-    made = shared(run)
-    counters.append(made.traffic)
-    return made
-Run._shared = keep
-
-marks = []
+marks, last = [], None
 def report(progress):
+    global last
+    last = progress
     if progress.phase == "training":
         marks.append((time.perf_counter(), progress.pairs_done, time.process_time()))
 
@@ -139,13 +132,12 @@ model = train(sys.argv[1], settings, threads=int(sys.argv[3]), callback=report)
 ended = time.perf_counter()
 if sys.argv[4]:
     model.save_pretrained(sys.argv[4], overwrite=True)
-(first, before, cpu), (last, after, cpu_after) = marks[0], marks[-1]
-gathered, changed = counters[0][:, :2].sum(axis=0).tolist()
+(first, before, cpu), (final, after, cpu_after) = marks[0], marks[-1]
 print(json.dumps({
     "imports": began - born, "reading": first - began, "seconds": ended - began,
-    "rate": (after - before) / max(last - first, 1e-9), "pairs": after,
+    "rate": (after - before) / max(final - first, 1e-9), "pairs": after,
     "cpu": (cpu_after - cpu) * after / max(after - before, 1), "words": len(model),
-    "gathered": gathered, "changed": changed,
+    "gathered": last.rows_gathered, "changed": last.rows_changed,
 }))
 """
 

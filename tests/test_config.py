@@ -18,6 +18,7 @@ GOOD_AND_BAD: dict[str, tuple[Any, Any, Any]] = {
     "negatives": (1, 0, 1025),
     "max_norm": (0.5, 0.0, 1e7),
     "background": ("engagement", "random", 3),
+    "initial_norm": (1e-3, 0.0, 1e7),
     "epochs": (1, 0, 10_001),
     "learning_rate": (10.0, 0.0, 10.5),
     "batch_size": (128, 64, 200),
@@ -30,6 +31,23 @@ GOOD_AND_BAD: dict[str, tuple[Any, Any, Any]] = {
     "patience": (1, 0, "long"),
     "seed": (2**63 - 1, -1, 2**63),
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("dim", 0, "dim = 0: expected an integer >= 1, <= 4,096"),
+        ("dim", "many", "dim = 'many': expected an integer >= 1, <= 4,096"),
+        ("loss", "squared", "loss = 'squared': expected hinge or softmax"),
+        ("margin", 3, "margin = 3: expected a number > 0, <= 2"),
+        ("stop_words", "the", "stop_words = 'the': expected a list of strings"),
+        ("task_weights", {"a": -1}, "task_weights = {'a': -1}: expected a table of numbers >= 0"),
+    ],
+)
+def test_a_refusal_says_what_was_expected_in_words(name: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(**{name: value})
+    assert str(caught.value) == message
 
 
 def test_every_setting_is_tried_here() -> None:

@@ -361,9 +361,12 @@ def test_other_settings_or_pairs_do_not_continue_a_training(pairs: Path, tmp_pat
     others.append({"task_weights": {"a": 2.0}})
     for changes in others:
         config = TrainConfig(**{**CONFIG.to_dict(), **changes})
-        with pytest.raises(TrainingError, match="other pairs or other settings; give the same"):
+        (name,) = changes
+        with pytest.raises(
+            TrainingError, match=rf"other settings: {name} = \S+ \(now [^,]+\); give"
+        ):
             train(pairs, config, out=out, resume=True)
-    with pytest.raises(TrainingError, match="other pairs or other settings; give the same"):
+    with pytest.raises(TrainingError, match="written with other pairs; give the same again"):
         train(other_pairs, CONFIG, out=out, resume=True)
     assert checkpoint_of(out).read_bytes() == kept
 

@@ -30,7 +30,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             try:
                 converted = msgspec.convert(value, field.type)
             except msgspec.ValidationError as error:
-                raise ConfigError(f"{field.name} = {value!r}: {error}") from None
+                wanted = _wanted(field.type)
+                why = f"expected {wanted}" if wanted else error
+                raise ConfigError(f"{field.name} = {value!r}: {why}") from None
             msgspec.structs.force_setattr(self, field.name, converted)
 
     @classmethod
@@ -110,6 +112,10 @@ class TrainConfig(Config, frozen=True):
             "often as they were engaged with"
         ),
     ] = "uniform"
+    initial_norm: Annotated[
+        float,
+        Meta(gt=0, le=1e6, description="length of a row before training, max_norm at most"),
+    ] = 0.03
     epochs: Annotated[int, Meta(ge=1, le=10_000, description="passes over the pairs")] = 10
     learning_rate: Annotated[
         float,
@@ -184,6 +190,25 @@ def settings(config: type[Config]) -> Iterator[Setting]:
             limits=_limits(kind, meta),
             description=meta.description or "",
         )
+
+
+_IN_WORDS = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+
+
+def _wanted(kind: Any) -> str:
+    """What a setting may be, in words; nothing for a type that they do not cover."""
+    meta = Meta()
+    if get_origin(kind) is Annotated:
+        kind, meta = get_args(kind)
+    origin = get_origin(kind)
+    if origin is Literal:
+        return _limits(kind, meta)
+    if origin is tuple:
+        return "a list of strings"
+    if origin is dict and get_origin(get_args(kind)[1]) is Annotated:
+        number, limits = get_args(get_args(kind)[1])
+        return f"a table of numbers {_limits(number, limits)}"
+    return " ".join(filter(None, [_IN_WORDS.get(kind, ""), _limits(kind, meta)]))
 
 
 def _limits(kind: Any, meta: Meta) -> str:

@@ -100,6 +100,8 @@ def train(
         raise Interrupted("interrupted; to go on, give the same command with --resume") from None
     if source.report.rejected and not quiet:
         note(f"{pairs}: {source.report.summary()}")
+    for caution in model.card["cautions"]:
+        note(f"warning: {caution}")
     ran, best = model.card["epochs"], model.card["best_epoch"]
     if best < ran and not quiet:
         stopped = f"stopped after epoch {ran}; " if ran < config.epochs else ""

@@ -46,8 +46,8 @@ ABOUT = {
 }
 """What query and pin are in each task."""
 
-FIRST_MONTH, TEST_MONTH = 3, 11
-"""The first month with some history behind it, and the first that is held out."""
+FIRST_MONTH = 3
+"""The first month with some history behind it."""
 
 # No products: fuel, paper money, services, the store's own supplies.
 _NO_AISLE = (
@@ -68,7 +68,7 @@ class Limits:
     """How much of the data is used; the defaults make some 500,000 training pairs.
 
     Attributes:
-        product_baskets: baskets in which one product counts, in the ten months of training.
+        product_baskets: baskets in which one product counts, in the months of training.
         basket_products: products that count in one basket.
         product_households: households whose purchase of one product counts, in a month.
         month_products: products of one household that count in a month.
@@ -77,6 +77,7 @@ class Limits:
         home_pairs: training pairs of home_feed.
         search_purchases: purchases that count for one pair of aisle and product.
         held_out: one in so many pairs of aisle and product is kept for testing.
+        test_month: first month of which baskets and households are kept for testing.
     """
 
     product_baskets: int = 200
@@ -88,6 +89,7 @@ class Limits:
     home_pairs: int = 250_000
     search_purchases: int = 40
     held_out: int = 5
+    test_month: int = 11
 
 
 def grocery_pairs(limits: Limits | None = None) -> pl.DataFrame:
@@ -200,11 +202,11 @@ def _tidy(column: str) -> pl.Expr:
 
 def _related_pins(bought: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """Ordered pairs of the products of a basket."""
-    held = pl.col("month") >= TEST_MONTH
+    held = pl.col("month") >= limits.test_month
     train = _in_baskets(bought.filter(~held), limits.product_baskets, limits)
     # A product counts in test as often, for the time, as in training.
-    per_month = limits.product_baskets / (TEST_MONTH - 1)
-    test = _in_baskets(bought.filter(held), round(per_month * (13 - TEST_MONTH)), limits)
+    per_month = limits.product_baskets / (limits.test_month - 1)
+    test = _in_baskets(bought.filter(held), round(per_month * (13 - limits.test_month)), limits)
     train = _drawn(train, limits.related_pairs, _RELATED)
     test = test.join(train, on=["query_pin", "pin"], how="anti")
     test = test.join(train, left_on=["query_pin", "pin"], right_on=["pin", "query_pin"], how="anti")
@@ -226,10 +228,10 @@ def _in_baskets(bought: pl.DataFrame, product_baskets: int, limits: Limits) -> p
 def _home_feed(bought: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """What a household bought in a month, asked for by its interests until then."""
     visits = bought.group_by("household_id", "aisle", "month").agg(pl.col("basket_id").n_unique())
-    months = range(FIRST_MONTH, TEST_MONTH)
+    months = range(FIRST_MONTH, limits.test_month)
     train = pl.concat([_later(bought, visits, month, month, limits) for month in months])
     train = _drawn(train, limits.home_pairs, _HOME)
-    test = _later(bought, visits, TEST_MONTH, 12, limits)
+    test = _later(bought, visits, limits.test_month, 12, limits)
     return _labelled("home_feed", train, test.join(train, on=["query", "pin"], how="anti"))
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,9 @@ from pintext.errors import LockedError, TrainingError
 from pintext.files import reason
 from pintext.tensors import write_tensors
 
-__all__ = ["Checkpoint", "WorkingFolder"]
+__all__ = ["Checkpoint", "Identity", "WorkingFolder"]
 
-_FORMAT = 1
+_FORMAT = 2
 _START_AGAIN = "start again from the beginning (--overwrite)"
 
 
@@ -33,6 +33,37 @@ def _digest(progress: str, tensors: Mapping[str, NDArray[Any]]) -> str:
         digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
         digest.update(np.ascontiguousarray(tensor).data)
     return digest.hexdigest()
+
+
+class Identity(NamedTuple):
+    """What a checkpoint depends on: only the same pairs and settings continue it."""
+
+    pairs: str  # fingerprint of the files
+    settings: dict[str, Any]
+
+    def difference(self, path: Path, metadata: Mapping[str, str]) -> str:
+        """How a checkpoint's origin differs from this, in words; nothing if it does not."""
+        try:
+            pairs, settings = metadata["pairs"], dict(json.loads(metadata["settings"]))
+        except (KeyError, ValueError, TypeError):
+            return f"{path}: the checkpoint is damaged; {_START_AGAIN}"
+        if pairs != self.pairs:
+            what = "other pairs"
+        elif settings != self.settings:
+            names = [*self.settings, *(name for name in settings if name not in self.settings)]
+            both = ((name, settings.get(name), self.settings.get(name)) for name in names)
+            changes = (
+                f"{name} = {json.dumps(then)} (now {json.dumps(now)})"
+                for name, then, now in both
+                if then != now
+            )
+            what = f"other settings: {', '.join(changes)}"
+        else:
+            return ""
+        return (
+            f"{path}: the checkpoint was written with {what}; "
+            f"give the same again, or {_START_AGAIN}"
+        )
 
 
 @dataclass
@@ -52,7 +83,7 @@ class Checkpoint:
     best: F32 | None = None  # the dictionary after the best epoch, where that is not the last
     best_epoch: int = 0  # from 1; 0 while there is none
 
-    def save(self, path: Path, fingerprint: str) -> None:
+    def save(self, path: Path, identity: Identity) -> None:
         """Write to ``path``; a crash leaves the old checkpoint or the new one, never a part.
 
         Raises:
@@ -75,7 +106,8 @@ class Checkpoint:
         )
         metadata = {
             "format": str(_FORMAT),
-            "fingerprint": fingerprint,
+            "pairs": identity.pairs,
+            "settings": json.dumps(identity.settings),
             "progress": progress,
             "sha256": _digest(progress, tensors),
         }
@@ -93,7 +125,7 @@ class Checkpoint:
             ) from None
 
     @classmethod
-    def load(cls, path: Path, fingerprint: str) -> "Checkpoint":
+    def load(cls, path: Path, identity: Identity) -> "Checkpoint":
         """Read a checkpoint that was written by the same training.
 
         Raises:
@@ -107,11 +139,12 @@ class Checkpoint:
             raise TrainingError(
                 f"{path}: the checkpoint cannot be read ({reason(error)}); {_START_AGAIN}"
             ) from None
-        if metadata.get("format") != str(_FORMAT) or metadata.get("fingerprint") != fingerprint:
+        if metadata.get("format") != str(_FORMAT):
             raise TrainingError(
-                f"{path}: the checkpoint was written with other pairs or other settings; give "
-                f"the same ones again, or {_START_AGAIN}"
+                f"{path}: the checkpoint is of another version of PinText; {_START_AGAIN}"
             )
+        if difference := identity.difference(path, metadata):
+            raise TrainingError(difference)
         progress = metadata.get("progress", "")
         if metadata.get("sha256") != _digest(progress, tensors):
             raise TrainingError(f"{path}: the checkpoint is damaged; {_START_AGAIN}")

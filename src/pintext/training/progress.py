@@ -25,6 +25,8 @@ class Progress:
             turn has not come is left out, here and in ``violated``.
         violated: share of margins that were violated, or with softmax of background entities closer
             than p+, in this epoch, by task, in [0, 1].
+        rows_gathered: rows of the dictionary read so far in this process, to embed entities.
+        rows_changed: rows changed so far in this process.
         recall: validation recall@10 by task; filled in at the end of an epoch, if pairs are held
             out.
     """
@@ -40,3 +42,5 @@ class Progress:
     loss: dict[str, float] = field(default_factory=dict)
     violated: dict[str, float] = field(default_factory=dict)
     recall: dict[str, float] = field(default_factory=dict)
+    rows_gathered: int = 0
+    rows_changed: int = 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pintext.arrays import F32, zeros_in_lines
+from pintext.arrays import F32, I64, zeros_in_lines
 from pintext.config import TrainConfig
 from pintext.errors import DivergedError, TrainingError
 from pintext.training.checkpoint import Checkpoint
@@ -20,16 +20,7 @@ from pintext.training.steps import LOOKED_AT, LOSS, VIOLATED, Rules, Shared, Wor
 from pintext.training.threads import ThreadTeam
 from pintext.training.validation import Validation
 
-__all__ = ["INITIAL_NORM", "Run"]
-
-INITIAL_NORM = 0.03
-"""Expected length of a row before training.
-
-What a row begins with is noise to a word that is seen a few times only. Recall@10 on random pairs
-held out of citeulike-a's training part, softmax loss: 0.187 with 0.01, 0.188 with 0.03, 0.175 with
-0.1, 0.152 with 0.3, 0.123 with 1. Such pairs reward remembering; the order is worth more than the
-level.
-"""
+__all__ = ["Run"]
 
 _INITIAL_ROWS = 6  # purpose of a random stream
 _STEPS_PER_EPOCH = 64
@@ -62,10 +53,11 @@ class Run:
         self.state = self._fresh()
         self._started = time.monotonic()
         self._pairs_done = 0  # in this process, for the speed
+        self._traffic: I64 = np.zeros((threads, 2), np.int64)
 
     def _fresh(self) -> Checkpoint:
         rows: F32 = zeros_in_lines((len(self.corpus.vocabulary), self.config.dim), np.float32)
-        norm = min(INITIAL_NORM, self.config.max_norm)
+        norm = min(self.config.initial_norm, self.config.max_norm)
         initial_rows(rows, norm, np.uint64(key(self.config.seed, _INITIAL_ROWS, 0, 0)))
         squares = np.zeros(rows.shape[0], np.float32)
         return Checkpoint(rows, squares, np.zeros((len(self.corpus.tasks), 3)))
@@ -142,6 +134,7 @@ class Run:
             TrainingError: a signal's handler returned, with training unfinished.
         """
         shared, rules = self._shared(), self._rules()
+        self._traffic = shared.traffic
         workspaces = self._workspaces(shared)
 
         def advance(first: int, last: int) -> None:
@@ -258,6 +251,8 @@ class Run:
                 loss=self._means_so_far(LOSS),
                 violated=self._means_so_far(VIOLATED),
                 recall=recall or {},
+                rows_gathered=int(self._traffic[:, 0].sum()),
+                rows_changed=int(self._traffic[:, 1].sum()),
             )
         )
 

@@ -1,7 +1,5 @@
 """``train``: pairs in, a model out."""
 
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,7 +13,8 @@ from pintext.files import check_replaceable, reason
 from pintext.model import PinTextModel
 from pintext.model_folder import FILES
 from pintext.pairs import PairSource
-from pintext.training.checkpoint import Checkpoint, WorkingFolder
+from pintext.training.cautions import cautions
+from pintext.training.checkpoint import Checkpoint, Identity, WorkingFolder
 from pintext.training.corpus import Corpus, corpus_fingerprint, open_corpus, prepare_corpus
 from pintext.training.progress import Progress
 from pintext.training.run import Run
@@ -55,7 +54,7 @@ def train(
 
     Returns:
         the model after the best epoch by validation recall@10, or after the last one where no pairs
-        are held out.
+        are held out. ``model.card["cautions"]`` has a sentence for each task that taught little.
 
     Raises:
         DataError: the pairs cannot be read, or none is usable.
@@ -79,19 +78,19 @@ def train(
         work = stack.enter_context(WorkingFolder(path))
         if not resume:
             _start_again(work, overwrite=overwrite)
-        fingerprint = _fingerprint(source, config)
-        resumed = _resumed(work, fingerprint)
+        identity = Identity(source.fingerprint, config.to_dict())
+        resumed = _resumed(work, identity)
         corpus = _corpus(work, source, config, report, keep=resumed is not None)
         run = Run(corpus, config, threads, report)
         if resumed:
             run.state = resumed
         save = work.checkpoint
-        result = run.train(lambda state: state.save(save, fingerprint), 60 * checkpoint_minutes)
+        result = run.train(lambda state: state.save(save, identity), 60 * checkpoint_minutes)
         model = PinTextModel(
             corpus.vocabulary,
             result.embeddings if result.best is None else result.best,
             config=config,
-            card=_card(corpus, result),
+            card=_card(corpus, result, config),
         )
         if out is not None:
             model.save_pretrained(out, overwrite=overwrite)
@@ -118,16 +117,10 @@ def _start_again(work: WorkingFolder, *, overwrite: bool) -> None:
     work.clear()
 
 
-def _fingerprint(source: PairSource, config: TrainConfig) -> str:
-    """What a checkpoint depends on: the pairs as they are read, and every setting."""
-    text = json.dumps([corpus_fingerprint(source, config), config.to_dict()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _resumed(work: WorkingFolder, fingerprint: str) -> Checkpoint | None:
+def _resumed(work: WorkingFolder, identity: Identity) -> Checkpoint | None:
     if not work.checkpoint.exists():
         return None
-    return Checkpoint.load(work.checkpoint, fingerprint)
+    return Checkpoint.load(work.checkpoint, identity)
 
 
 def _corpus(
@@ -166,12 +159,13 @@ def _disk_errors(path: str | Path) -> Iterator[None]:
         raise TrainingError(f"{path}: cannot be written: {reason(error)}") from None
 
 
-def _card(corpus: Corpus, result: Checkpoint) -> dict[str, Any]:
+def _card(corpus: Corpus, result: Checkpoint, config: TrainConfig) -> dict[str, Any]:
     """The figures of a training that belong to its model; nothing that differs between two runs."""
     return {
         **corpus.counts,
         "words": len(corpus.vocabulary),
         "epochs": result.epoch,
         "best_epoch": result.best_epoch or result.epoch,
+        "cautions": cautions(corpus.counts["tasks"], config),
         "history": result.history,
     }

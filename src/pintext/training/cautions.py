@@ -1,0 +1,37 @@
+"""What a person should know of a training that ran without error and yet taught little."""
+
+from collections.abc import Iterator, Mapping
+
+from pintext.config import TrainConfig
+
+__all__ = ["cautions"]
+
+
+def cautions(tasks: Mapping[str, Mapping[str, int]], config: TrainConfig) -> list[str]:
+    """One sentence for each task from whose pairs nothing, or not half, could be learned.
+
+    Args:
+        tasks: each task's counts: ``pairs``, ``pins``, ``validation_pairs`` and
+            ``without_known_words``.
+        config: the settings of the training.
+    """
+    return [
+        f"task {task}: {what}" for task, counts in tasks.items() for what in _of(counts, config)
+    ]
+
+
+def _of(counts: Mapping[str, int], config: TrainConfig) -> Iterator[str]:
+    pairs, held_out = counts["pairs"], counts["validation_pairs"]
+    unknown = counts["without_known_words"]
+    total = pairs + held_out + unknown
+    lower = f"words seen less than min_count = {config.min_count} times have no row"
+    if not total:
+        yield "it has no pair to learn from"
+    elif unknown == total:
+        yield f"nothing was learned, no pair has a known word on both sides; {lower}"
+    elif not pairs:
+        yield f"nothing was learned, all {held_out:,} pairs are held out for validation"
+    elif counts["pins"] == 1:
+        yield "nothing was learned, it has one pin and so no background to tell it from"
+    elif 2 * unknown > total:
+        yield f"{unknown:,} of {total:,} pairs lack a known word on one side; {lower}"
