@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pintext.errors import LockedError, TrainingError
 from pintext.training.checkpoint import Checkpoint, Identity, WorkingFolder
 
-MARK = Identity("f00d", {"dim": 5, "loss": "hinge", "task_weights": {}})
+MARK = Identity("f00d", {"dim": 5, "stop_words": ("the",), "task_weights": {}})
 
 
 def some_checkpoint(best: bool = True) -> Checkpoint:
@@ -53,7 +53,7 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
     some_checkpoint().save(tmp_path / "checkpoint", MARK)
     with pytest.raises(TrainingError, match="written with other pairs; give the same again"):
         Checkpoint.load(tmp_path / "checkpoint", MARK._replace(pairs="beef"))
-    other = MARK._replace(settings={"dim": 6, "loss": "hinge", "task_weights": {"a": 2.0}})
+    other = MARK._replace(settings={**MARK.settings, "dim": 6, "task_weights": {"a": 2.0}})
     with pytest.raises(TrainingError) as caught:
         Checkpoint.load(tmp_path / "checkpoint", other)
     changes = 'dim = 5 (now 6), task_weights = {} (now {"a": 2.0})'

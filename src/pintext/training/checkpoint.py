@@ -47,11 +47,12 @@ class Identity(NamedTuple):
             pairs, settings = metadata["pairs"], dict(json.loads(metadata["settings"]))
         except (KeyError, ValueError, TypeError):
             return f"{path}: the checkpoint is damaged; {_START_AGAIN}"
+        mine = json.loads(json.dumps(self.settings))  # JSON knows no tuples
         if pairs != self.pairs:
             what = "other pairs"
-        elif settings != self.settings:
-            names = [*self.settings, *(name for name in settings if name not in self.settings)]
-            both = ((name, settings.get(name), self.settings.get(name)) for name in names)
+        elif settings != mine:
+            names = [*mine, *(name for name in settings if name not in mine)]
+            both = ((name, settings.get(name), mine.get(name)) for name in names)
             changes = (
                 f"{name} = {json.dumps(then)} (now {json.dumps(now)})"
                 for name, then, now in both
