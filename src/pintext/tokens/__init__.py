@@ -6,6 +6,9 @@
 ``hyperplane``     sign bits of random projections, with multi-probe
 ``clustering``     the k-means
 ``kernels``        nearest centroids, compiled
+``planner``        from a promise of recall to a scheme and probes
+``curve``          what a scheme finds and costs, for every number of probes
+``exact``          the truth: nearest vectors by looking at all
 ``settings``       the settings, declared once
 =================  ==========================================================
 """
@@ -13,6 +16,7 @@
 from pintext.arrays import F32
 from pintext.tokens.hyperplane import HyperplaneTokens
 from pintext.tokens.learned import LearnedTokens, default_centroids
+from pintext.tokens.planner import TokenPlan, plan_tokens
 from pintext.tokens.scheme import Probes, TokenScheme
 from pintext.tokens.settings import TokensConfig
 
@@ -20,10 +24,12 @@ __all__ = [
     "HyperplaneTokens",
     "LearnedTokens",
     "Probes",
+    "TokenPlan",
     "TokenScheme",
     "TokensConfig",
     "default_centroids",
     "make_tokens",
+    "plan_tokens",
 ]
 
 
@@ -50,6 +56,7 @@ def make_tokens(
         vectors,
         centroids=config.centroids,
         per_pin=config.per_pin,
+        reach=config.reach,
         seed=config.seed,
         fingerprint=fingerprint,
         threads=threads,

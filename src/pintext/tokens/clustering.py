@@ -16,6 +16,7 @@ import numpy as np
 
 from pintext.arrays import F32, I32, I64
 from pintext.tokens.kernels import (
+    EVERYTHING,
     in_threads,
     nearest,
     normalized,
@@ -52,7 +53,8 @@ class Centroids(NamedTuple):
         panels, heads = panels_of(self.vectors, self.starts), self.heads.T.ravel()
 
         def look_up(block: slice) -> None:
-            nearest(rows[block], heads, panels, self.starts, visits, tokens[block], cosines[block])
+            found = tokens[block], cosines[block]
+            nearest(rows[block], heads, panels, self.starts, visits, EVERYTHING, *found)
 
         in_threads(look_up, row_blocks(len(rows)), threads)
         return tokens, cosines

@@ -73,7 +73,7 @@ class HyperplaneTokens(TokenScheme):
     def _probe(self, rows: F32, found: Probes) -> None:
         _probe_rows(rows, self.planes, self.bits, found.tokens, found.weights)
 
-    def _parts(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, int]]:
+    def _parts(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, float]]:
         return {"planes": self.planes}, {"tables": self.tables}
 
     @classmethod

@@ -16,11 +16,24 @@ import numpy as np
 from pintext.arrays import F32, I32, I64
 from pintext.compiled import compiled, compiled_fast
 
-__all__ = ["in_threads", "nearest", "normalized", "panels_of", "row_blocks", "sums_by_label"]
+__all__ = [
+    "EVERYTHING",
+    "in_threads",
+    "keep_largest",
+    "nearest",
+    "normalized",
+    "panels_of",
+    "products",
+    "row_blocks",
+    "row_length",
+    "sums_by_label",
+]
 
 Item = TypeVar("Item")
 
 BLOCK_ROWS = 4096
+EVERYTHING = -1e30
+"""A reach that leaves nothing out."""
 
 
 def row_blocks(rows: int) -> list[slice]:
@@ -50,14 +63,14 @@ def normalized(vectors: F32) -> F32:
 @compiled_fast
 def _normalize(rows: F32) -> None:
     for i in range(rows.shape[0]):
-        length = _length(rows, i)
+        length = row_length(rows, i)
         if length > 0:
             for k in range(rows.shape[1]):
                 rows[i, k] /= length
 
 
 @compiled_fast
-def _length(rows: F32, i: int) -> Any:
+def row_length(rows: F32, i: int) -> Any:
     """Length of a row; summed in float64, so that rows of tiny numbers do not vanish."""
     total = 0.0
     for k in range(rows.shape[1]):
@@ -78,7 +91,7 @@ def panels_of(centroids: F32, starts: I64) -> F32:
 
 
 @compiled_fast
-def _products(rows: F32, i: int, panels: F32, start: int, count: int, out: F32) -> None:
+def products(rows: F32, i: int, panels: F32, start: int, count: int, out: F32) -> None:
     """Write the products of a row with the ``count`` centroids from number ``start`` to ``out``."""
     dim = rows.shape[1]
     panel = panels[start * dim : (start + count) * dim]
@@ -103,16 +116,20 @@ def _products(rows: F32, i: int, panels: F32, start: int, count: int, out: F32) 
 
 
 @compiled
-def _keep_largest(values: F32, count: int, first: int, best: F32, names: I32, held: int) -> int:
+def keep_largest(
+    values: F32, count: int, first: int, least: float, best: F32, names: I32, held: int
+) -> int:
     """Merge ``values[:count]``, named from ``first`` on, into a list of the largest, in order.
 
+    Values below ``least`` are left out. Of equal values the earlier one wins.
+
     Returns:
-        How many of the list are filled: ``held`` were. Of equal values the earlier one wins.
+        How many of the list are filled; ``held`` were.
     """
     room = len(best)
     for j in range(count):
         value = values[j]
-        if held == room and not value > best[room - 1]:
+        if value < least or (held == room and not value > best[room - 1]):
             continue
         at = held if held < room else room - 1
         while at > 0 and best[at - 1] < value:
@@ -125,7 +142,14 @@ def _keep_largest(values: F32, count: int, first: int, best: F32, names: I32, he
 
 @compiled_fast
 def nearest(
-    rows: F32, heads: F32, panels: F32, starts: I64, visits: int, tokens: I32, cosines: F32
+    rows: F32,
+    heads: F32,
+    panels: F32,
+    starts: I64,
+    visits: int,
+    reach: float,
+    tokens: I32,
+    cosines: F32,
 ) -> None:
     """Write each row's nearest centroids, the nearest first, and their cosines.
 
@@ -138,6 +162,8 @@ def nearest(
         panels: see :func:`panels_of`; unit centroids.
         starts: ``(groups + 1,)``.
         visits: at least 1.
+        reach: centroids whose cosine is less than this share of the nearest one's are left out,
+            the nearest itself never; ``EVERYTHING`` for no limit.
         tokens: ``(n, m)``, out: numbers of centroids.
         cosines: ``(n, m)``, out.
     """
@@ -146,26 +172,38 @@ def nearest(
     largest = groups
     for g in range(groups):
         largest = max(largest, starts[g + 1] - starts[g])
-    products = np.empty(largest, np.float32)
+    values = np.empty(largest, np.float32)
     head_cosines = np.empty(visits, np.float32)
     chosen = np.empty(visits, np.int32)
     for i in range(rows.shape[0]):
-        length = _length(rows, i)
+        length = row_length(rows, i)
         if not length > 0:
             continue
         if visits < groups:
-            _products(rows, i, heads, 0, groups, products)
-            _keep_largest(products, groups, 0, head_cosines, chosen, 0)
+            products(rows, i, heads, 0, groups, values)
+            keep_largest(values, groups, 0, -np.inf, head_cosines, chosen, 0)
         else:
             for g in range(groups):
                 chosen[g] = g
         held = 0
         for v in range(visits):
             start, stop = starts[chosen[v]], starts[chosen[v] + 1]
-            _products(rows, i, panels, start, stop - start, products)
-            held = _keep_largest(products, stop - start, start, cosines[i], tokens[i], held)
+            products(rows, i, panels, start, stop - start, values)
+            least = _floor(cosines[i], held, reach)
+            held = keep_largest(values, stop - start, start, least, cosines[i], tokens[i], held)
+        least = _floor(cosines[i], held, reach)
         for j in range(held):
+            if cosines[i, j] < least:  # taken before a nearer one was met
+                tokens[i, j], cosines[i, j] = -1, 0
             cosines[i, j] = np.float32(cosines[i, j] / length)
+
+
+@compiled
+def _floor(best: F32, held: int, reach: float) -> float:
+    """What a product must be, at least, for the list to take it."""
+    if held > 0 and best[0] > 0:
+        return reach * float(best[0])
+    return -np.inf
 
 
 @compiled

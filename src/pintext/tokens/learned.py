@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pintext.arrays import F32, I32
 from pintext.errors import ConfigError, DataError
 from pintext.tokens.clustering import Centroids, cluster
-from pintext.tokens.kernels import nearest, normalized, panels_of
+from pintext.tokens.kernels import EVERYTHING, nearest, normalized, panels_of
 from pintext.tokens.scheme import Probes, TokenScheme
 
 __all__ = ["LearnedTokens", "default_centroids"]
@@ -25,31 +26,43 @@ def default_centroids(pins: int) -> int:
 
 
 class LearnedTokens(TokenScheme):
-    """A pin carries its ``per_pin`` nearest of ``K`` centroids; a query asks for its ``n`` nearest.
+    """A pin carries its ``per_pin`` nearest of ``K`` centroids; a query asks for the nearest, too.
 
-    The weights of a probe are the cosines of query and centroid. Where centroids are many they
-    stand in groups, and only the groups nearest to a vector are searched: now and then a centroid
-    is missed that is nearer than the last of those found.
+    It asks for those whose cosine is at least ``reach`` times that of the nearest one, at most
+    ``probes`` of them: a query in the middle of a topic needs a few, one between topics many. The
+    weights are the cosines. Where centroids are many they stand in groups, and only the groups
+    nearest to a vector are searched: now and then a centroid is missed that is nearer than the last
+    of those found.
     """
 
     kind: ClassVar[str] = "learned"
 
     def __init__(
-        self, centroids: Centroids, *, per_pin: int = 2, seed: int = 0, fingerprint: str = ""
+        self,
+        centroids: Centroids,
+        *,
+        per_pin: int = 2,
+        reach: float = 0.6,
+        seed: int = 0,
+        fingerprint: str = "",
     ) -> None:
         """Make a scheme of given centroids.
 
         Args:
             centroids: unit vectors in groups.
             per_pin: tokens of a pin, from 1 to 16; no more than there are centroids are given.
+            reach: share of the nearest centroid's cosine that others must have, from 0 to 1.
             seed: that the centroids were found with.
             fingerprint: of the model that the vectors are from.
         """
         if not 1 <= per_pin <= 16:
             raise ConfigError(f"per_pin = {per_pin}: expected 1 to 16")
+        if not 0 <= reach <= 1:
+            raise ConfigError(f"reach = {reach}: expected 0 to 1")
         self.centroids = centroids
         self.n_tokens, self.dim = centroids.vectors.shape
         self.per_pin = per_pin
+        self.reach = reach
         self.seed = seed
         self.fingerprint = fingerprint
         self._panels = panels_of(centroids.vectors, centroids.starts)
@@ -62,6 +75,7 @@ class LearnedTokens(TokenScheme):
         *,
         centroids: int = 0,
         per_pin: int = 2,
+        reach: float = 0.6,
         seed: int = 0,
         fingerprint: str = "",
         threads: int = 0,
@@ -73,6 +87,7 @@ class LearnedTokens(TokenScheme):
             centroids: how many; 0 for :func:`default_centroids`. No more than distinct usable
                 vectors of the sample.
             per_pin: tokens of a pin.
+            reach: of a query's probes.
             seed: of the sample and of the start of k-means.
             fingerprint: of the model that the vectors are from.
             threads: 0 means all cores.
@@ -85,7 +100,13 @@ class LearnedTokens(TokenScheme):
         if not len(points):  # nothing to learn from: one token that every pin will carry
             points = np.eye(1, vectors.shape[1], dtype=np.float32)
         found = cluster(points, min(count, len(points)), seed, threads)
-        return cls(found, per_pin=per_pin, seed=seed, fingerprint=fingerprint)
+        return cls(found, per_pin=per_pin, reach=reach, seed=seed, fingerprint=fingerprint)
+
+    def with_use(self, *, per_pin: int, reach: float) -> Self:
+        """The same centroids, used in another way."""
+        used = copy(self)
+        used.per_pin, used.reach = per_pin, reach
+        return used
 
     def visits(self, count: int) -> int:
         """Groups that are searched for the ``count`` nearest centroids."""
@@ -94,18 +115,18 @@ class LearnedTokens(TokenScheme):
         return min(groups, 6 + groups // 8 + math.ceil(4 * filled))
 
     def _assign(self, rows: F32, tokens: I32) -> None:
-        self._nearest(rows, Probes(tokens, np.empty(tokens.shape, np.float32)))
+        self._nearest(rows, EVERYTHING, Probes(tokens, np.empty(tokens.shape, np.float32)))
 
     def _probe(self, rows: F32, found: Probes) -> None:
-        self._nearest(rows, found)
+        self._nearest(rows, self.reach, found)
 
-    def _nearest(self, rows: F32, found: Probes) -> None:
+    def _nearest(self, rows: F32, reach: float, found: Probes) -> None:
         visits = self.visits(found.tokens.shape[1])
-        starts = self.centroids.starts
-        nearest(rows, self._heads, self._panels, starts, visits, found.tokens, found.weights)
+        centroids = self._heads, self._panels, self.centroids.starts
+        nearest(rows, *centroids, visits, reach, found.tokens, found.weights)
 
-    def _parts(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, int]]:
-        return self.centroids._asdict(), {"per_pin": self.per_pin}
+    def _parts(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, float]]:
+        return self.centroids._asdict(), {"per_pin": self.per_pin, "reach": self.reach}
 
     @classmethod
     def _from_parts(cls, tensors: Mapping[str, NDArray[Any]], marks: Mapping[str, str]) -> Self:
@@ -126,6 +147,7 @@ class LearnedTokens(TokenScheme):
         return cls(
             centroids,
             per_pin=int(marks["per_pin"]),
+            reach=float(marks["reach"]),
             seed=int(marks["seed"]),
             fingerprint=marks["fingerprint"],
         )

@@ -111,6 +111,11 @@ class TokenScheme(ABC):
         in_threads(fill, row_blocks(len(vectors)), threads)
         return found
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of what is saved of the scheme, without a header."""
+        return sum(tensor.nbytes for tensor in self._parts()[0].values())
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write ``tokens.safetensors`` into a folder; the same scheme gives the same bytes.
 
@@ -163,7 +168,7 @@ class TokenScheme(ABC):
         """Fill ``found``, which holds -1 and 0 throughout, for contiguous finite rows."""
 
     @abstractmethod
-    def _parts(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, int]]:
+    def _parts(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, float]]:
         """The arrays and numbers to save."""
 
     @classmethod

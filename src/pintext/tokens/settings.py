@@ -30,6 +30,15 @@ class TokensConfig(Config, frozen=True):
     per_pin: Annotated[
         int, Meta(ge=1, le=16, title="r", description="learned: nearest centroids that a pin gets")
     ] = 2
+    reach: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="learned: a query asks for the centroids whose cosine is at least this "
+            "share of the nearest one's",
+        ),
+    ] = 0.6
     tables: Annotated[
         int, Meta(ge=1, le=1024, title="T", description="hyperplane: tables, each a token of a pin")
     ] = 32
@@ -37,8 +46,8 @@ class TokensConfig(Config, frozen=True):
         int, Meta(ge=1, le=28, title="b", description="hyperplane: sign bits of a token")
     ] = 16
     probes: Annotated[
-        int, Meta(ge=1, le=4096, title="n", description="tokens that a query asks for")
-    ] = 32
+        int, Meta(ge=1, le=4096, title="n", description="tokens that a query asks for, at most")
+    ] = 128
     seed: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="the same seed gives the same tokens")
     ] = 0
