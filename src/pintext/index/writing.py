@@ -54,10 +54,12 @@ def _change(snapshot: Snapshot) -> Iterator[_Change]:
             rows.sync()
         finally:
             rows.close()
+        writes(terms.commit, folder)
     except OSError as error:
         raise PinIndexError(f"{folder}: cannot be written: {reason(error)}") from None
-    writes(terms.commit, folder)
-    writes(terms.wait_merging_threads, folder)
+    finally:
+        # Lets go of Tantivy's lock; a writer that a traceback keeps alive would hold it.
+        writes(terms.wait_merging_threads, folder)
 
 
 def upsert(snapshot: Snapshot, source: Source, model: PinTextModel) -> int:
