@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-START_SECONDS = 120  # long, because a machine may be busy; a service that fails ends at once
+START_SECONDS = 600  # long, because a machine may be busy; a service that fails ends at once
 
 
 def free_port() -> int:
@@ -39,7 +39,12 @@ class Served:
                 env={**os.environ, **(env or {})},
             )
         self.client = httpx.Client(base_url=self.url, timeout=60)
-        self.wait_until_ready()
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -1,5 +1,6 @@
 """What every route says about its answers in the OpenAPI document, and how limits get into it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from pintext.server.problems import MEDIA_TYPE, FieldError, Problem, ProblemErro
 from pintext.server.settings import ServeConfig
 from pintext.server.shapes import Request
 
-__all__ = ["answers", "check_limits", "example", "limit_schemas"]
+__all__ = ["answers", "check_limits", "check_text", "either", "example", "limit_schemas"]
 
 _PROBLEMS = {
     400: Problem(
@@ -87,6 +88,16 @@ def check_limits(request: msgspec.Struct, config: ServeConfig) -> None:
                     check_text(f"$.{name}[{index}]", item, config)
 
 
+def either(field: str, pin_id: str | None, text: str | None) -> None:
+    """Refuse a request that names both a pin and a text, or neither.
+
+    Raises:
+        ProblemError: 400.
+    """
+    if (pin_id is None) == (text is None):
+        raise ProblemError.of_field(f"$.{field}", f"give either pin_id or {field}")
+
+
 def check_text(field: str, text: str, config: ServeConfig) -> None:
     """Refuse a text that is too long.
 
@@ -103,14 +114,22 @@ def check_text(field: str, text: str, config: ServeConfig) -> None:
 
 def limit_schemas(document: OpenAPI, config: ServeConfig) -> None:
     """Write the limits of the settings into the schemas of requests, in place."""
-    requests = {shape.__name__ for shape in Request.__subclasses__()}
+    shapes = {shape.__name__: shape for shape in _requests(Request)}
     for schema in document.components.schemas.values():
-        if schema.title in requests:
+        if shape := shapes.get(schema.title or ""):
+            if shape.__struct_config__.forbid_unknown_fields:
+                schema.additional_properties = False
             _limit_properties(schema, config)
     for path in (document.paths or {}).values():
         for parameter in (path.get.parameters or []) if path.get else []:
             if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
                 _limit(parameter.name, parameter.schema, config)
+
+
+def _requests(shape: type[Request]) -> Iterator[type[Request]]:
+    for below in shape.__subclasses__():
+        yield below
+        yield from _requests(below)
 
 
 def _limit_properties(schema: Schema, config: ServeConfig) -> None:

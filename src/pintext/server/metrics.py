@@ -43,13 +43,11 @@ class Metrics:
         )
         self._empty = self._counter("search_empty", "Searches that found nothing.")
         self._reloads = self._counter("reloads", "New versions, by what became of them.", "outcome")
-        self._stale = self._gauge(
-            "reload_refused", "1 while a newer index or model is refused.", "livemax"
-        )
+        self._stale = self._gauge("reload_refused", "1 while a newer index or model is refused.")
         self._pins = self._gauge("index_pins", "Pins of the served index.")
         self._generation = self._gauge("index_generation", "Generation of the served index.")
         self._changed = self._gauge(
-            "index_changed_timestamp_seconds", "When the served index was last written."
+            "index_changed_timestamp_seconds", "Since when the served state of the index is."
         )
         self._model = self._gauge(
             "model_info", "1 for the model that is served.", "mostrecent", "fingerprint", "version"
@@ -123,17 +121,18 @@ class Metrics:
         if not hits:
             self._empty.inc()
 
-    def served(self, model: Mapping[str, str], index: Mapping[str, float] | None) -> None:
-        """Take over what is served from now on."""
+    def served(self, model: Mapping[str, str]) -> None:
+        """Take over which model is served from now on."""
         if self._served:
             self._model.labels(**self._served).set(0)
         self._model.labels(**model).set(1)
         self._served = dict(model)
-        self._stale.set(0)
-        if index:
-            self._pins.set(index["pins"])
-            self._generation.set(index["generation"])
-            self._changed.set(index["changed"])
+
+    def serves_index(self, pins: int, generation: int) -> None:
+        """Take over the state of the index that is served from now on."""
+        self._pins.set(pins)
+        self._generation.set(generation)
+        self._changed.set_to_current_time()
 
     def reloaded(self, *, done: bool) -> None:
         """Count a new version that was taken or refused."""

@@ -3,9 +3,10 @@
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 
+from pintext.index import PinIndex
 from pintext.server.answers import answers, example
 from pintext.server.service import RELEASE, Service
-from pintext.server.shapes import Health, Info, ModelInfo, Ready
+from pintext.server.shapes import Health, IndexInfo, Info, ModelInfo, Ready
 
 __all__ = ["ROUTES"]
 
@@ -13,7 +14,7 @@ _MANY_EXAMPLES = 8
 _INFO = Info(
     version="0.1.0",
     model=ModelInfo("0f3c51a2b4d6e788", 96_000, 128, ["search", "home_feed"]),
-    index=None,
+    index=IndexInfo("0f3c51a2b4d6e788", 1_000_000, 3, ["title"], ["board"], 0.95, 0.96),
     labels=0,
     keywords=0,
     examples=["wood cabinets"],
@@ -58,10 +59,25 @@ async def info(service: Service) -> Info:
     return Info(
         version=RELEASE,
         model=ModelInfo(model.fingerprint, len(model), model.dim, list(model.vocabulary.tasks)),
-        index=None,
+        index=_index_info(served.index),
         labels=len(served.labels or ()),
         keywords=len(served.keywords or ()),
         examples=list(service.config.examples) or _frequent_words(service),
+    )
+
+
+def _index_info(index: PinIndex | None) -> IndexInfo | None:
+    if index is None:
+        return None
+    found, columns = index.retrieval, index.columns
+    return IndexInfo(
+        index.fingerprint,
+        len(index),
+        index.generation,
+        list(columns.texts),
+        [field.name for field in columns.fields],
+        found.expected_recall,
+        found.measured_recall,
     )
 
 

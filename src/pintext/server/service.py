@@ -1,16 +1,19 @@
 """The state of a worker process: what it serves, its caches and threads, and its reloads."""
 
 import logging
+import os
 import threading
-from importlib.metadata import version
+from importlib.metadata import version as version_of
 from pathlib import Path
 
-from pintext.errors import PinTextError
+from pintext.errors import ConfigError, PinTextError
+from pintext.files import reason
 from pintext.model import Neighbor, PinTextModel
 from pintext.server.cache import Cache
+from pintext.server.live_recall import LiveRecall
 from pintext.server.logs import AccessLog
 from pintext.server.metrics import Metrics
-from pintext.server.problems import ProblemError
+from pintext.server.pin_shapes import Related
 from pintext.server.settings import ServeConfig
 from pintext.server.shapes import WordMap
 from pintext.server.versions import Version, identity, open_version
@@ -19,7 +22,7 @@ from pintext.server.work import Work
 
 __all__ = ["RELEASE", "Service"]
 
-RELEASE = version("pintext")
+RELEASE = version_of("pintext")
 _LOG = logging.getLogger("pintext.server")
 
 
@@ -37,16 +40,23 @@ class Service:
     def __init__(self, folder: str | Path, config: ServeConfig) -> None:
         self.folder = Path(folder)
         self.config = config
+        self.write_token = _secret(config.write_token)
         self.metrics = Metrics()
         self.log = AccessLog(everything=config.access_log)
-        self.work = Work(config, self.metrics)
-        self.embeddings: Cache[bytes] = Cache(
-            config.cache_entries, self.metrics.cache("embeddings")
+        wait, limit = config.max_wait_ms / 1000, config.timeout_seconds
+        self.work = Work(
+            "work", threads=config.threads, max_wait=wait, timeout=limit, metrics=self.metrics
         )
-        self.neighbors: Cache[list[Neighbor]] = Cache(
-            config.cache_entries, self.metrics.cache("neighbors")
+        # Writes come one after another and wait for the disk; they may wait for each other too.
+        self.writes = Work(
+            "write", threads=1, max_wait=limit / 2, timeout=limit, metrics=self.metrics
         )
+        entries, tell = config.cache_entries, self.metrics.cache
+        self.embeddings: Cache[bytes] = Cache(entries, tell("embeddings"))
+        self.neighbors: Cache[list[Neighbor]] = Cache(entries, tell("neighbors"))
+        self.related: Cache[Related] = Cache(entries, tell("related"))
         self.maps: Cache[WordMap] = Cache(1)
+        self.live_recall = LiveRecall(config.recall_share, self.metrics)
         self.warning: str | None = None
         self.draining = False
         self._seen = identity(self.folder, config)
@@ -68,26 +78,34 @@ class Service:
         be used the old one stays, and the reason is logged and kept in ``warning``.
 
         Args:
-            forced: look again also where nothing seems to have changed.
+            forced: open the folder again also where nothing seems to have changed.
 
         Returns:
-            Whether another version is served from now on.
+            Whether something newer is served from now on.
         """
         with self._reloading:
             seen = identity(self.folder, self.config)
-            if seen == self._seen and not forced:
-                return False
-            self._seen = seen
             try:
-                version = open_version(self.folder, self.config)
+                if seen == self._seen and not forced:
+                    return self._follow_commits()
+                self._seen = seen
+                self.version = open_version(self.folder, self.config)
             except PinTextError as error:
                 self._refuse(str(error))
                 return False
-            self.version = version
             self.warning = None
             self.metrics.reloaded(done=True)
             self._announce()
             return True
+
+    def _follow_commits(self) -> bool:
+        """Show the pins after the last commit, of whichever process."""
+        index = self.version.index
+        # While a newer folder is refused, the index that is served is no longer there.
+        if index is None or self.warning or not index.reload():
+            return False
+        self.tell_metrics()
+        return True
 
     def _refuse(self, reason: str) -> None:
         self.warning = reason
@@ -95,9 +113,19 @@ class Service:
         _LOG.error("reload refused", extra={"reason": reason, "served": self.model.fingerprint})
 
     def _announce(self) -> None:
-        fingerprint = self.model.fingerprint
-        self.metrics.served({"fingerprint": fingerprint, "version": RELEASE}, None)
-        _LOG.info("serving", extra={"folder": str(self.folder), "model": fingerprint})
+        index = self.version.index
+        facts: dict[str, str | int] = {"model": self.model.fingerprint}
+        if index:
+            facts |= {"pins": len(index), "generation": index.generation}
+        _LOG.info("serving", extra={"folder": str(self.folder), **facts})
+        self.tell_metrics()
+
+    def tell_metrics(self) -> None:
+        """Take over into the metrics what is served now."""
+        index = self.version.index
+        self.metrics.served({"fingerprint": self.model.fingerprint, "version": RELEASE})
+        if index:
+            self.metrics.serves_index(len(index), index.generation)
 
     # ------------------------------------------------------------------------ answers
 
@@ -119,18 +147,6 @@ class Service:
             self.neighbors.put(key, found)
         return found
 
-    def text_of(self, _version: Version, pin_id: str | None, text: str | None, field: str) -> str:
-        """The text that a request means: of a pin of the index, or the one it brings.
-
-        Raises:
-            ProblemError: it names both or none, or there is no such pin.
-        """
-        if (pin_id is None) == (text is None):
-            raise ProblemError.of_field(f"$.{field}", f"give either pin_id or {field}")
-        if text is not None:
-            return text
-        raise ProblemError(404, "no index is served, so there are no pins", kind="no-index")
-
     def drain(self) -> None:
         """Say at /ready that no more requests should be sent here."""
         self.draining = True
@@ -138,5 +154,25 @@ class Service:
 
     def close(self) -> None:
         """End threads, write the last lines of the log."""
+        self.live_recall.close()
         self.work.close()
+        self.writes.close()
         self.log.flush()
+
+
+def _secret(where: str) -> str:
+    """The token that a setting tells the place of; ``""`` without one.
+
+    Raises:
+        ConfigError: it is not there, or empty; no message quotes it.
+    """
+    kind, _, name = where.partition(":")
+    if not kind:
+        return ""
+    try:
+        token = os.environ.get(name, "") if kind == "env" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"write_token: {name}: {reason(error)}") from None
+    if not token.strip():
+        raise ConfigError(f"write_token: {where}: nothing is there")
+    return token.strip()

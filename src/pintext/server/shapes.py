@@ -1,6 +1,6 @@
 """What requests and answers look like; the OpenAPI document is made from these types."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,11 +16,16 @@ __all__ = [
     "Expanded",
     "Explain",
     "Explained",
+    "Health",
+    "IndexInfo",
+    "Info",
     "Keyword",
     "Label",
     "MapWord",
     "ModelEntry",
+    "ModelInfo",
     "ModelList",
+    "Ready",
     "Request",
     "Usage",
     "WordMap",
@@ -34,7 +39,7 @@ Similarity = Annotated[float, Meta(ge=-1, le=1, description="cosine; higher is c
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Base of the bodies of requests: a field that does not exist is refused."""
+    """Base of what requests hold: a field that does not exist is refused."""
 
 
 # -------------------------------------------------------------------------------- embeddings
@@ -228,12 +233,28 @@ class ModelInfo(msgspec.Struct):
     tasks: list[str]
 
 
+class IndexInfo(msgspec.Struct):
+    """The pins that are served."""
+
+    fingerprint: str
+    """of the model that embedded them"""
+    pins: int
+    generation: int
+    """grows with every change"""
+    text_columns: list[str]
+    filter_fields: list[str]
+    expected_recall: float
+    """recall@10 of the token search, as it was planned"""
+    measured_recall: float
+    """and as it was found after building"""
+
+
 class Info(msgspec.Struct):
     """What is served."""
 
     version: str
     model: ModelInfo
-    index: dict[str, Any] | None
+    index: IndexInfo | None
     labels: int
     keywords: int
     examples: list[str]

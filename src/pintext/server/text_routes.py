@@ -7,8 +7,11 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import Body, Parameter
 
-from pintext.server.answers import answers, check_limits, check_text, example
+from pintext.server.answers import answers, check_limits, check_text, either, example
+from pintext.server.bodies import json_body
 from pintext.server.problems import ProblemError
+from pintext.server.searching import explain as explain_texts
+from pintext.server.searching import text_of_pin
 from pintext.server.service import Service
 from pintext.server.shapes import (
     Classified,
@@ -45,12 +48,22 @@ _ENCODE = msgspec.json.Encoder().encode
 _EMBEDDED = Embedded("list", [Embedding("embedding", 0, [0.12, -0.5])], "pintext", Usage(3, 3))
 
 
+def _about_token_ids(place: str, message: str) -> str:
+    if place.startswith("$.input") and message.endswith(("got `int`", "got `array`")):
+        return (
+            "token ids are not taken, because this model reads words: send the texts themselves "
+            "(in LangChain: check_embedding_ctx_length=False)"
+        )
+    return message
+
+
 @post(
     "/v1/embeddings",
     status_code=200,
     summary="Embed texts (OpenAI-compatible)",
     tags=["texts"],
     responses=answers(Embedded, _EMBEDDED, 404, 408, 413),
+    **json_body(EmbeddingRequest, _about_token_ids),
 )
 async def embeddings(
     data: Annotated[
@@ -165,6 +178,7 @@ async def words(
     summary="Nearest labels",
     tags=["texts"],
     responses=answers(Classified, Classified([Label("kitchen", 0.74)]), 404, 408, 413),
+    **json_body(Classify),
 )
 async def classify(
     data: Annotated[Classify, Body(examples=example({"text": "oak cupboards", "k": 3}))],
@@ -192,6 +206,7 @@ async def classify(
     responses=answers(
         Explained, Explained(0.62, [Contribution("wood", "oak", 0.62)]), 404, 408, 413
     ),
+    **json_body(Explain),
 )
 async def explain(
     data: Annotated[
@@ -202,13 +217,14 @@ async def explain(
     """What each pair of words gives to the similarity of a query and a pin; exact."""
     version = service.version
     check_limits(data, service.config)
-    pin_text = service.text_of(version, data.pin_id, data.pin_text, "pin_text")
-    return await service.work.run(_explained, version, data.query, pin_text)
+    either("pin_text", data.pin_id, data.pin_text)
 
+    def work() -> Explained:
+        if data.pin_id is None:
+            return explain_texts(version.model, data.query, data.pin_text or "")
+        return explain_texts(version.model, data.query, text_of_pin(version, data.pin_id))
 
-def _explained(version: Version, query: str, pin_text: str) -> Explained:
-    found = version.model.explain(query, pin_text)
-    return Explained(found.similarity, [Contribution(*part) for part in found.contributions])
+    return await service.work.run(work)
 
 
 @post(
@@ -217,6 +233,7 @@ def _explained(version: Version, query: str, pin_text: str) -> Explained:
     summary="Broad-match keywords",
     tags=["texts"],
     responses=answers(Expanded, Expanded([Keyword("oak cabinets", 0.87)]), 404, 408, 413),
+    **json_body(Expand),
 )
 async def expand(
     data: Annotated[Expand, Body(examples=example({"text": "white kitchen", "k": 5}))],
@@ -228,13 +245,17 @@ async def expand(
     """
     version = service.version
     check_limits(data, service.config)
-    text = service.text_of(version, data.pin_id, data.text, "text")
-    if version.keywords is None:
-        words = await service.work.run(service.near_words, version, text, data.k)
-        return Expanded([Keyword(near.word, near.similarity) for near in words])
-    vector = version.model.encode(text)
-    near = await service.work.run(version.keywords.nearest, vector, data.k)
-    return Expanded([Keyword(found.phrase, found.similarity) for found in near])
+    either("text", data.pin_id, data.text)
+
+    def work() -> Expanded:
+        text = data.text or "" if data.pin_id is None else text_of_pin(version, data.pin_id)
+        if version.keywords is None:
+            near = service.near_words(version, text, data.k)
+            return Expanded([Keyword(*found) for found in near])
+        vector = version.model.encode(text)
+        return Expanded([Keyword(*found) for found in version.keywords.nearest(vector, data.k)])
+
+    return await service.work.run(work)
 
 
 @get(

@@ -8,7 +8,6 @@ from typing import Any, ParamSpec, TypeVar
 
 from pintext.server.metrics import Metrics
 from pintext.server.problems import retry_later
-from pintext.server.settings import ServeConfig
 
 __all__ = ["Work"]
 
@@ -24,18 +23,28 @@ class Work:
     served where it was: a queue would make everybody wait and then give up.
 
     Args:
-        config: threads, the longest wait and the longest time.
+        name: of the threads.
+        threads: how many.
+        max_wait: longest wait for a thread, in seconds.
+        timeout: longest time for wait and work, in seconds.
         metrics: where refusals are counted.
     """
 
-    def __init__(self, config: ServeConfig, metrics: Metrics) -> None:
-        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="work")
-        self._threads = config.threads
-        self._max_wait = config.max_wait_ms / 1000
-        self._timeout = config.timeout_seconds
+    def __init__(
+        self, name: str, *, threads: int, max_wait: float, timeout: float, metrics: Metrics
+    ) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._threads = threads
+        self._max_wait = max_wait
+        self._timeout = timeout
         self._metrics = metrics
         self._seconds = 0.0
-        self.unfinished = 0
+        self._unfinished = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether what is begun now would have to wait."""
+        return self._unfinished >= self._threads
 
     async def run(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -45,11 +54,11 @@ class Work:
         Raises:
             ProblemError: 503: it would have to wait too long, or took too long.
         """
-        ahead = self.unfinished - self._threads + 1
+        ahead = self._unfinished - self._threads + 1
         if ahead > 0 and ahead * self._seconds / self._threads > self._max_wait:
             self._metrics.shed("busy")
             raise retry_later("the service has more to do than it can; try again", "overloaded")
-        self.unfinished += 1
+        self._unfinished += 1
         future = asyncio.get_running_loop().run_in_executor(
             self._pool, self._timed, work, args, kwargs
         )
@@ -57,25 +66,26 @@ class Work:
         try:
             async with asyncio.timeout(self._timeout):
                 # Shielded: what runs cannot be stopped, and counts until it ends.
-                result, seconds = await asyncio.shield(future)
+                return await asyncio.shield(future)
         except TimeoutError:
             self._metrics.shed("timeout")
             raise retry_later(
                 f"not finished after {self._timeout:g} seconds; ask for less, or try again",
                 "timeout",
             ) from None
-        self._seconds += _SMOOTHING * (seconds - self._seconds)
-        return result
 
-    @staticmethod
     def _timed(
-        work: Callable[..., Result], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Result, float]:
+        self, work: Callable[..., Result], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Result:
         started = time.perf_counter()
-        return work(*args, **kwargs), time.perf_counter() - started
+        try:
+            return work(*args, **kwargs)
+        finally:
+            # Threads may overwrite each other's change: a figure that is smoothed can bear it.
+            self._seconds += _SMOOTHING * (time.perf_counter() - started - self._seconds)
 
     def _finished(self, future: "asyncio.Future[Any]") -> None:
-        self.unfinished -= 1
+        self._unfinished -= 1
         if not future.cancelled():
             future.exception()  # was or will be told to whoever waits; not to the log as well
 

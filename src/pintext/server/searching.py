@@ -1,0 +1,147 @@
+"""Searches as they are answered; everything here runs in a thread."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from pintext.errors import DataError
+from pintext.index import Hit, Hits, PinIndex
+from pintext.index.stored import text_of
+from pintext.model import PinTextModel
+from pintext.server.pin_shapes import FoundPin, Pin, Related, Search, Searched
+from pintext.server.problems import ProblemError
+from pintext.server.service import Service
+from pintext.server.shapes import Contribution, Explained
+from pintext.server.versions import Version
+from pintext.text import split
+
+__all__ = ["index_of", "related", "search", "text_of_pin"]
+
+
+def index_of(version: Version) -> PinIndex:
+    """The index that is served.
+
+    Raises:
+        ProblemError: 404: there is none.
+    """
+    if version.index is None:
+        raise ProblemError(
+            404, "a model without an index is served: there are no pins", kind="no-index"
+        )
+    return version.index
+
+
+def search(service: Service, version: Version, wanted: Search) -> Searched:
+    """Answer a search.
+
+    Raises:
+        ProblemError: there is no index, or a filter does not fit it.
+    """
+    started = time.perf_counter()
+    index = index_of(version)
+    filters = msgspec.to_builtins(wanted.filters)  # bounds become dicts
+    try:
+        hits = index.search(
+            wanted.query,
+            wanted.k,
+            mode=wanted.mode,
+            filters=filters,
+            min_similarity=wanted.min_similarity,
+        )
+    except DataError as error:
+        raise ProblemError.of_field("$.filters", str(error)) from None
+    found = _found(index, hits, wanted.query if wanted.explain else None)
+    words = split(wanted.query)
+    unknown = [word for word in words if word not in version.model.vocabulary]
+    service.metrics.query_words(len(words) - len(unknown), len(unknown))
+    service.metrics.searched(hits.candidates, len(hits))
+    if hits.mode != "text":
+        service.live_recall.sample(index, version.model.encode(wanted.query), filters)
+    return Searched(
+        wanted.query,
+        hits.mode,
+        hits.notice,
+        hits.candidates,
+        round((time.perf_counter() - started) * 1000, 3),
+        list(dict.fromkeys(unknown)),
+        found,
+    )
+
+
+def related(service: Service, version: Version, pin_id: str, k: int) -> Related:
+    """The pins nearest to a pin; from the mounted file where it has them, or by a search.
+
+    Raises:
+        ProblemError: there is no index, or no such pin.
+    """
+    index = index_of(version)
+    key = (version.number, index.generation, pin_id, k)
+    answer = service.related.get(key)
+    if answer is None:
+        fields = _fields(index, [pin_id]).get(pin_id)
+        if fields is None:
+            raise ProblemError(404, f"no pin {pin_id!r} in the index")
+        near = version.neighbors.of(pin_id, k) if version.neighbors else None
+        if near is None:
+            hits = index.search_vector(index.vector(pin_id), k, exclude=(pin_id,))
+            service.metrics.searched(hits.candidates, len(hits))
+            found = _found(index, hits, None)
+        else:
+            found = _found(index, (Hit(pin, cosine, None, ()) for pin, cosine in near), None)
+        answer = Related(Pin(pin_id, fields), found)
+        service.related.put(key, answer)
+    return answer
+
+
+def text_of_pin(version: Version, pin_id: str) -> str:
+    """The text of a pin of the index, as it was embedded.
+
+    Raises:
+        ProblemError: there is no index, or no such pin.
+    """
+    index = index_of(version)
+    try:
+        return text_of(index.columns, index.documents([pin_id])[0])
+    except DataError:
+        raise ProblemError(404, f"no pin {pin_id!r} in the index") from None
+
+
+def _found(index: PinIndex, hits: Hits | Iterable[Hit], query: str | None) -> list[FoundPin]:
+    """Hits with what is stored of them, and explained where a query is given."""
+    hits = list(hits)
+    stored = _fields(index, [hit.id for hit in hits])
+    return [
+        FoundPin(
+            hit.id,
+            hit.similarity,
+            hit.bm25,
+            list(hit.matched_tokens),
+            stored[hit.id],
+            explain(index.model, query, text_of(index.columns, stored[hit.id])) if query else None,
+        )
+        for hit in hits
+        if hit.id in stored
+    ]
+
+
+def _fields(index: PinIndex, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """What is stored of pins, without their ids; a pin that was deleted meanwhile is left out."""
+    try:
+        documents = index.documents(ids)
+    except DataError:
+        documents = []
+        for pin_id in ids:
+            try:
+                documents += index.documents([pin_id])
+            except DataError:
+                continue
+    name = index.columns.id
+    return {document.pop(name): document for document in documents}
+
+
+def explain(model: PinTextModel, query: str, pin_text: str) -> Explained:
+    """What each pair of words gives to the similarity of two texts."""
+    found = model.explain(query, pin_text)
+    return Explained(found.similarity, [Contribution(*part) for part in found.contributions])
