@@ -30,6 +30,11 @@ class Engine:
         """Run one statement; ``$name`` in it is the value of that name."""
         return self._connection.execute(sql, values or None).fetchall()
 
+    def let(self, **values: Any) -> None:
+        """Let ``getvariable('name')`` be a value, in views too."""
+        for name, value in values.items():
+            self.run(f"SET VARIABLE {name} = $value", value=value)
+
     def view(self, name: str, files: Sequence[Path]) -> None:
         """Let the rows of Parquet files be known under a name."""
         paths = [str(file) for file in files]

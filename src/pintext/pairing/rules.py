@@ -18,10 +18,17 @@ __all__ = ["NEGATIVES_OF_TASK", "PAIRS_OF_TASK", "apply_rules"]
 _NEVER = 2**31 - 1
 _EPOCH = date(1970, 1, 1)
 
-# What happened under a query to a pin in each period (of a split by time), open clicks settled by
-# the hides of the next date.
-_TOTAL = """
-CREATE OR REPLACE TEMP TABLE total AS
+# Which period (of a split by time) a date is in: 0 training, 1 validation, 2 test.
+_PERIOD = """
+CREATE OR REPLACE TEMP MACRO period_of(day) AS CASE
+    WHEN day >= getvariable('test_from') THEN 2
+    WHEN day >= getvariable('validation_from') THEN 1
+    ELSE 0 END
+"""
+
+# The visits of a query and a pin in each period, open clicks settled by the hides of the next date.
+_VOTES = """
+CREATE OR REPLACE TEMP TABLE vote AS
 WITH opened AS (
     SELECT day, typed, query, pin_id, unnest(open_clicks, recursive := true)
     FROM tally WHERE open_clicks IS NOT NULL
@@ -38,46 +45,46 @@ settled AS (
     GROUP BY ALL
 ),
 part AS (
-    SELECT * EXCLUDE (open_clicks, early_hides) FROM tally
-    UNION ALL BY NAME
+    SELECT day, typed, query, pin_id, saves, clicks, save_clicks, withdrawn, short
+    FROM tally WHERE saves IS NOT NULL
+    UNION ALL
     SELECT
         day, typed, query, pin_id,
-        (saved AND gone)::INTEGER AS saves,
-        (NOT saved AND NOT gone)::INTEGER AS clicks,
-        (saved AND NOT gone)::INTEGER AS save_clicks,
-        (NOT saved AND gone)::INTEGER AS withdrawn
+        (saved AND gone)::INTEGER,
+        (NOT saved AND NOT gone)::INTEGER,
+        (saved AND NOT gone)::INTEGER,
+        (NOT saved AND gone)::INTEGER,
+        0
     FROM settled
 )
 SELECT
-    typed, query, pin_id,
-    CASE WHEN day >= $test_from THEN 2 WHEN day >= $validation_from THEN 1 ELSE 0 END AS period,
-    coalesce(sum(saves), 0)::BIGINT AS saves,
-    coalesce(sum(clicks), 0)::BIGINT AS clicks,
-    coalesce(sum(save_clicks), 0)::BIGINT AS save_clicks,
-    coalesce(sum(withdrawn), 0)::BIGINT AS withdrawn,
-    coalesce(sum(short), 0)::BIGINT AS short,
-    coalesce(sum(impressions), 0)::BIGINT AS impressions,
-    coalesce(sum(hides), 0)::BIGINT AS hides,
-    min(position) AS position
+    typed, query, pin_id, period_of(day) AS period,
+    sum(saves)::BIGINT AS saves,
+    sum(clicks)::BIGINT AS clicks,
+    sum(save_clicks)::BIGINT AS save_clicks,
+    sum(withdrawn)::BIGINT AS withdrawn,
+    sum(short)::BIGINT AS short
 FROM part GROUP BY ALL
 """
 
-# The weightiest votes count, up to $repeats of them. A pair belongs to the period that saw it first
-# and has the votes of that period alone.
-_CANDIDATE = """
-CREATE OR REPLACE TEMP TABLE candidate AS
+# The weightiest votes count, up to max_repeats of them. A pair belongs to the period that saw it
+# first and has the votes of that period alone.
+_CANDIDATES = """
+CREATE OR REPLACE TEMP VIEW candidate AS
 WITH counted AS (
     SELECT
         typed, query, pin_id, period,
-        save_clicks + CASE WHEN $save >= $click THEN saves ELSE clicks END AS many,
-        CASE WHEN $save >= $click THEN clicks ELSE saves END AS few
-    FROM total WHERE saves + clicks + save_clicks > 0
+        getvariable('save') AS save, getvariable('click') AS click,
+        getvariable('repeats') AS repeats,
+        save_clicks + CASE WHEN save >= click THEN saves ELSE clicks END AS many,
+        CASE WHEN save >= click THEN clicks ELSE saves END AS few
+    FROM vote WHERE saves + clicks + save_clicks > 0
 ),
 weighed AS (
     SELECT
-        * EXCLUDE (many, few), many + few AS votes,
-        least(many, $repeats) * greatest($save, $click)
-            + least(few, $repeats - least(many, $repeats)) * least($save, $click) AS weight
+        typed, query, pin_id, period, many + few AS votes,
+        least(many, repeats) * greatest(save, click)
+            + least(few, repeats - least(many, repeats)) * least(save, click) AS weight
     FROM counted
 )
 SELECT * FROM weighed WHERE weight > 0
@@ -86,19 +93,23 @@ QUALIFY period = min(period) OVER (PARTITION BY typed, query, pin_id)
 
 # Shown or hidden and, up to the end of the period that saw that first, neither saved nor clicked.
 _UNTOUCHED = """
-CREATE OR REPLACE TEMP TABLE untouched AS
-SELECT typed, query, pin_id, period, impressions, hides, position FROM total
+CREATE OR REPLACE TEMP VIEW untouched AS
+WITH touched AS (
+    SELECT typed, query, pin_id, min(period) AS since
+    FROM vote WHERE saves + clicks + save_clicks + short > 0 GROUP BY ALL
+),
+shown AS (
+    SELECT
+        typed, query, pin_id, period_of(day) AS period,
+        sum(impressions)::BIGINT AS impressions, sum(hides)::BIGINT AS hides,
+        min(position) AS position
+    FROM tally WHERE impressions IS NOT NULL GROUP BY typed, query, pin_id, period
+    {first}
+)
+SELECT shown.* FROM shown LEFT JOIN touched USING (typed, query, pin_id)
+WHERE since IS NULL OR period < since
 """
-_UNTOUCHED_IN_TIME = f"""{_UNTOUCHED}
-QUALIFY impressions + hides > 0
-    AND period = min(period) FILTER (impressions + hides > 0)
-        OVER (PARTITION BY typed, query, pin_id)
-    AND coalesce(period < min(period) FILTER (saves + clicks + save_clicks + short > 0)
-        OVER (PARTITION BY typed, query, pin_id), true)
-"""
-_UNTOUCHED_AT_ALL = f"""{_UNTOUCHED}
-WHERE impressions + hides > 0 AND saves + clicks + save_clicks + short = 0
-"""
+_FIRST = "QUALIFY period = min(period) OVER (PARTITION BY typed, query, pin_id)"
 
 # Why one cannot be used; in which split it is.
 _JUDGE = """
@@ -204,16 +215,18 @@ def apply_rules(engine: Engine, task: str, tallies: Sequence[Path], config: Pair
         config: the settings.
     """
     engine.view("tally", tallies)
-    engine.run("SET VARIABLE gap = $gap", gap=round(config.hide_minutes * 60_000) or -1)
     by_time = config.split == "time"
-    engine.run(
-        _TOTAL,
+    engine.let(
+        gap=round(config.hide_minutes * 60_000) or -1,
         validation_from=_day(config.validation_from) if by_time else _NEVER,
         test_from=_day(config.test_from) if by_time else _NEVER,
+        save=config.save_weight,
+        click=config.click_weight,
+        repeats=config.max_repeats,
+        per_pin=config.max_queries_per_pin or _NEVER,
     )
-    weights = {"save": config.save_weight, "click": config.click_weight}
-    engine.run(_CANDIDATE, repeats=config.max_repeats, **weights)
-    engine.run(_UNTOUCHED_IN_TIME if by_time else _UNTOUCHED_AT_ALL)
+    for statement in (_PERIOD, _VOTES, _CANDIDATES, _UNTOUCHED.format(first=_FIRST * by_time)):
+        engine.run(statement)
     judging: dict[str, Any] = {
         "query_is_pin": config.query_from.get(task, "pins") == "pins",
         "split": config.split,
@@ -226,7 +239,6 @@ def apply_rules(engine: Engine, task: str, tallies: Sequence[Path], config: Pair
     choosing = {"task": task, "seed": str(config.seed)}
     engine.run(_CAP_QUERIES, **choosing)
     engine.run(_CAP_PINS, per_query=config.max_pins_per_query or _NEVER)
-    engine.run("SET VARIABLE per_pin = $n", n=config.max_queries_per_pin or _NEVER)
     engine.run(_PAIR)
     engine.run(_CAP_NEGATIVES, per_query=config.max_negatives_per_query or _NEVER, **choosing)
 

@@ -140,7 +140,7 @@ def summarize_task(
     summary = summarize_events(counts)
     (votes, withdrawn), *_ = engine.run(
         "SELECT coalesce(sum(saves + clicks + save_clicks), 0)::BIGINT, "
-        "coalesce(sum(withdrawn), 0)::BIGINT FROM total"
+        "coalesce(sum(withdrawn), 0)::BIGINT FROM vote"
     )
     (pairs, weight, queries, pins), *_ = engine.run(
         "SELECT count(*), coalesce(sum(weight), 0), count(DISTINCT (typed, query)), "

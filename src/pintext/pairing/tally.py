@@ -163,9 +163,7 @@ def tally_dates(
     window = round(config.window_minutes * 60_000)
     gap = round(config.hide_minutes * 60_000) or -1  # no hide comes before its click
     engine.view("event", files)
-    engine.run("SET VARIABLE dwell = $dwell", dwell=config.min_dwell_ms)
-    engine.run("SET VARIABLE gap = $gap", gap=gap)
-    engine.run("SET VARIABLE slot = $slot", slot=window)
+    engine.let(dwell=config.min_dwell_ms, gap=gap, slot=window)
     _spell(engine, work)
     engine.run(_ACT)
     engine.run(_VISIT)
@@ -173,7 +171,10 @@ def tally_dates(
     engine.run(_WITHDRAWN)
     engine.run(_SHOWN)
     engine.write_by("date", _TALLY, folder)
-    return _counts(engine)
+    counts = _counts(engine)
+    for table in ("visit", "hide", "withdrawn"):
+        engine.run(f"DROP TABLE {table}")
+    return counts
 
 
 def _spell(engine: Engine, work: Path) -> None:
