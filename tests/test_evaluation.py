@@ -11,17 +11,30 @@ import pytest
 from pintext import PinTextModel, TrainConfig, train
 from pintext.errors import ConfigError, DataError
 from pintext.evaluation import EvaluateConfig, evaluate, write_report
-from pintext.evaluation.baselines import open_baseline
+from pintext.evaluation.baselines import dictionary, open_baseline
 from pintext.evaluation.bootstrap import compare, draws, estimate, holm
+from pintext.evaluation.coverage import contributions, coverage, task_overlaps
+from pintext.evaluation.fusion import ReciprocalRank, WeightedSum
 from pintext.evaluation.labels import interest_question, read_labels
 from pintext.evaluation.metrics import metric, mrr, only, recall
-from pintext.evaluation.questions import Question, places_of, retrieval_question
-from pintext.evaluation.rankers import BM25, Embedding, Popularity, Random, Ranker, TfIdf
+from pintext.evaluation.questions import Question, Scores, places_of, retrieval_question
+from pintext.evaluation.rankers import (
+    BM25,
+    Embedding,
+    Popularity,
+    Random,
+    Ranker,
+    TfIdf,
+    unit_vectors,
+)
 from pintext.evaluation.report import mark, markdown
+from pintext.evaluation.retraining import train_parts, train_unsupervised
 from pintext.evaluation.run import retrieval_questions
 from pintext.evaluation.slices import slices_of
+from pintext.evaluation.vectors import similarities, vocabulary_map
 from pintext.pairs import PairSource
-from small_data import make_small_folder
+from pintext.vocabulary import Vocabulary
+from small_data import TOPICS, make_small_folder
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +263,123 @@ def test_a_baseline_that_is_not_there(tmp_path: Path) -> None:
         open_baseline(str(tmp_path))
 
 
+# --- fusion ---------------------------------------------------------------------------------------
+
+
+class Fixed(Ranker):
+    """Scores that a test gives."""
+
+    kind = "lexical"
+
+    def __init__(self, scores: Any, name: str = "fixed") -> None:
+        self.name, self._scores = name, np.array(scores, np.float32)
+
+    def prepare(self, question: Question) -> Scores:
+        return lambda first, last: self._scores[first:last].copy()
+
+
+def test_reciprocal_rank_fusion_by_hand() -> None:
+    asked = retrieval_question(pairs_frame(("q", "e")), pairs_frame(*(("q", p) for p in "abcd")), 9)
+    # a, b, c, d, e: the last is barred; 0 is not in a list; equals share the mean of their ranks
+    first = Fixed([[3, 2, 2, 0, 9]])
+    second = Fixed([[0.1, 0.9, 0.0, -0.5, 0.95]])
+    scores = ReciprocalRank(first, second).prepare(asked)(0, 1)
+    expected = [1 / 61 + 1 / 62, 1 / 62.5 + 1 / 61, 1 / 62.5, 0, 0]
+    assert scores[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_weight_is_tuned_on_the_other_half() -> None:
+    """A list that is right for half of the queries cannot tell its own half so."""
+    n = 200
+    held = pairs_frame(*((f"q{i:03}", f"p{i:03}") for i in range(n)))
+    asked = retrieval_question(pairs_frame(), held, n)
+    right, noise = np.eye(n), np.random.default_rng(0).random((n, n))
+    for good, bad in ((Fixed(right), Fixed(noise)), (Fixed(noise), Fixed(right))):
+        found = places_of(asked, WeightedSum(good, bad).prepare(asked))
+        assert mrr(found).mean() == 1.0
+    half = np.random.default_rng(0).permutation(n) % 2 == 0
+    opposed = Fixed(np.where(half[:, None], right, 1 - right))
+    found = places_of(asked, WeightedSum(opposed, Fixed(noise)).prepare(asked))
+    assert mrr(found)[half].mean() < 0.1  # the other half said: give it no weight
+
+
+# --- coverage and similarity ----------------------------------------------------------------------
+
+
+def test_what_tasks_brought() -> None:
+    counts = np.array([[1, 1, 0, 2], [1, 0, 3, 0]])
+    vocabulary = Vocabulary.from_words(["oak", "red", "sea", "bed"], counts, ("a", "b"))
+    found = {tuple(one.tasks): one.words for one in task_overlaps(vocabulary)}
+    assert found == {("a",): 2, ("b",): 1, ("a", "b"): 1}
+    a, b = contributions(vocabulary, {"texts": ["red bed oak sky", "sea"]})
+    assert (a.words, a.own_words, a.lost) == (3, 2, {"texts": 2 / 5})
+    assert (b.words, b.own_words, b.lost) == (2, 1, {"texts": 1 / 5})
+    (covered,) = coverage({"texts": ["red bed oak sky", "sea"]}, {"d": vocabulary})
+    assert (covered.word_coverage, covered.token_coverage) == (4 / 5, 4 / 5)
+    assert task_overlaps(Vocabulary.from_words(["oak"])) == []
+    assert contributions(Vocabulary.from_words(["oak"]), {}) == []
+
+
+def test_the_area_under_the_curve_as_scikit_learn(folder: Path, model: PinTextModel) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    asked = retrieval_questions(PairSource(folder / "split-pairs"), 99)["search"]
+    found = similarities("search", asked, dictionary("m", model), seed=3)
+    units = [unit_vectors(model.encode(texts)) for texts in (asked.queries, asked.candidates)]
+    others = np.random.default_rng(3).integers(0, len(asked.candidates), len(asked.answers))
+    q, p = asked.answers.T
+    cosines = [(units[0][q] * units[1][pins]).sum(axis=1) for pins in (p, others)]
+    truth = np.repeat([1, 0], len(q))
+    assert found.auc == pytest.approx(
+        metrics.roc_auc_score(truth, np.concatenate(cosines)), abs=1e-3
+    )
+    assert sum(found.positive) == pytest.approx(1)
+    assert sum(found.background) == pytest.approx(1)
+
+
+def test_near_words_are_near_on_the_map(model: PinTextModel) -> None:
+    points = {point.word: np.array([point.x, point.y]) for point in vocabulary_map(model, 0)}
+    assert set(points) == {word for words in TOPICS.values() for word in words}
+    assert all(((at >= 0) & (at <= 1)).all() for at in points.values())
+    kitchen, travel = (np.mean([points[w] for w in words], axis=0) for words in TOPICS.values())
+    spread = max(np.linalg.norm(points[w] - kitchen) for w in TOPICS["kitchen"])
+    assert np.linalg.norm(kitchen - travel) > spread
+    assert [p.word for p in vocabulary_map(model, 0)] == list(points)
+
+
+# --- trained for the comparison -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["word2vec", "fasttext"])
+def test_vectors_of_the_same_text(name: str) -> None:
+    pytest.importorskip({"word2vec": "gensim"}.get(name, name))
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice(words, 5)) for _ in range(3000) for words in TOPICS.values()]
+    first, second = (train_unsupervised(name, texts, 16, 1) for _ in range(2))
+    words = [word for topic in TOPICS.values() for word in topic]
+    np.testing.assert_array_equal(first.encode(words), second.encode(words))
+    units = unit_vectors(first.encode(words))
+    cosines = units @ units.T
+    same = np.kron(np.eye(2), np.ones((8, 8))) - np.eye(16) > 0
+    assert cosines[same].mean() > cosines[~same & ~np.eye(16, dtype=bool)].mean()
+
+
+def test_single_tasks_and_all_but_one(folder: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(folder / "split-pairs" / "pairs.parquet")
+    third = frame.head(100).with_columns(task=pl.lit("third"))
+    pl.concat([frame, third]).write_parquet(tmp_path / "pairs.parquet")
+    told: list[str] = []
+    made = train_parts(tmp_path, TrainConfig(dim=4, epochs=1), told.append)
+    names = ["related_pins", "search", "third"]
+    assert [one.name for one in made] == [
+        *(f"PinText, {task} alone" for task in names),
+        *(f"PinText without {task}" for task in names),
+    ]
+    assert [one.vocabulary.tasks for one in made if one.vocabulary] == [
+        *((task,) for task in names),
+        *(tuple(other for other in names if other != task) for task in names),
+    ]
+
+
 # --- slices ---------------------------------------------------------------------------------------
 
 
@@ -279,6 +409,25 @@ def test_slices_by_unknown_words(model: PinTextModel) -> None:
     found = {part.name: part for part in slices_of(asked, model.vocabulary)}
     assert found["half or more unknown"].queries.sum() == 12
     assert found["some words unknown"].queries.sum() == 12
+
+
+def test_slices_by_what_is_told_about_queries() -> None:
+    held = pairs_frame(*((f"q{i:02}", "pin") for i in range(30)))
+    asked = retrieval_question(pairs_frame(), held, 99)
+    about = pl.DataFrame(
+        {"query": [*asked.queries[:28], "other"], "language": ["de", "en"] * 14 + ["fr"]}
+    )
+    found = {part.name: part for part in slices_of(asked, about=about)}
+    assert [asked.queries[i] for i in np.flatnonzero(found["language = de"].queries)] == [
+        f"q{i:02}" for i in range(0, 28, 2)
+    ]
+    assert found["language = en"].queries.sum() == 14
+    assert "language = fr" not in found
+
+
+def test_what_is_told_about_queries_needs_queries(model: PinTextModel) -> None:
+    with pytest.raises(DataError, match="needs a column 'query' of texts; found text"):
+        evaluate(model, labels=["x"], about_queries=pl.DataFrame({"text": ["a"]}))
 
 
 def test_other_answers_are_no_mistakes() -> None:
@@ -364,7 +513,8 @@ def test_a_report(folder: Path, model: PinTextModel, tmp_path: Path) -> None:
     assert "retrieval search: BM25" in told
     result = report.result("retrieval", "search")
     assert [row.ranker for row in result.rows] == [
-        *("random", "popularity", "BM25", "TF-IDF", "words.vec", "words.vec (2)", "PinText")
+        *("random", "popularity", "BM25", "TF-IDF", "words.vec", "words.vec (2)"),
+        *("PinText + BM25, reciprocal rank", "PinText + BM25, weighted sum", "PinText"),
     ]
     interests = report.result("interests", "text").rows
     assert interests[-1].metrics["precision@1"].mean == 1.0
@@ -374,7 +524,7 @@ def test_a_report(folder: Path, model: PinTextModel, tmp_path: Path) -> None:
 
     for number, one in enumerate(reports):
         write_report(one, tmp_path / str(number))
-    for name in ("report.json", "report.md"):
+    for name in ("report.html", "report.json", "report.md"):
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
     stored = json.loads((tmp_path / "0" / "report.json").read_text())
     assert stored["format"] == "pintext-report"
@@ -396,6 +546,16 @@ def test_names_cannot_break_the_markdown(folder: Path, model: PinTextModel) -> N
 def test_nothing_to_evaluate_with(model: PinTextModel) -> None:
     with pytest.raises(DataError, match="give pairs, labels or both"):
         evaluate(model)
+    with pytest.raises(DataError, match="nothing to train"):
+        evaluate(model, labels=["labels.txt"], against=["word2vec"])
+
+
+def test_further_pins_compete(folder: Path, model: PinTextModel) -> None:
+    few = EvaluateConfig(resamples=100)
+    alone = evaluate(model, folder / "split-pairs", config=few)
+    more = evaluate(model, folder / "split-pairs", pins=["wood", "wood", None, "oak"], config=few)
+    count = [r.result("retrieval", "search").candidates for r in (alone, more)]
+    assert count[1] == count[0] + 2
 
 
 @pytest.mark.parametrize("name", ["recall", "recall@0", "recall@x", "map@10"])

@@ -1,7 +1,7 @@
 """The command that measures a model and writes a report."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from pintext.cli.output import as_table, json_option, note, write_json, write_ta
 from pintext.errors import DataError
 from pintext.evaluation.settings import EvaluateConfig
 
+if TYPE_CHECKING:
+    import polars as pl
+
 __all__ = ["evaluate"]
 
 
@@ -24,6 +27,12 @@ __all__ = ["evaluate"]
 @click.option(
     "--pairs", type=click.Path(path_type=Path), help="Pairs; those of the split 'test' are asked."
 )
+@click.option(
+    "--pins",
+    type=click.Path(path_type=Path),
+    help="Further pins that compete: Parquet, CSV, TSV, JSON lines, or plain text, one a line.",
+)
+@click.option("--column", default="text", show_default=True, help="Column of --pins with texts.")
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
@@ -35,12 +44,24 @@ __all__ = ["evaluate"]
     multiple=True,
     metavar="NAME|PATH",
     help="Compare with this too; may be given again. A model folder of PinText, model2vec or "
-    "sentence-transformers, a file of word vectors, or glove or minilm.",
+    "sentence-transformers, a file of word vectors; glove or minilm; word2vec or fasttext, which "
+    "are trained on the texts of PAIRS.",
+)
+@click.option(
+    "--about-queries",
+    type=click.Path(path_type=Path),
+    help="A table (Parquet, CSV, JSON lines) with a column query and others, such as language: "
+    "each of their values is looked at apart.",
 )
 @click.option(
     "--hide-label-words",
     is_flag=True,
     help="Take the words of a text's own labels out of the text.",
+)
+@click.option(
+    "--retrain",
+    is_flag=True,
+    help="Train on each task alone and on all but each too, with the settings of MODEL.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report.")
 @click.option(
@@ -53,9 +74,13 @@ __all__ = ["evaluate"]
 def evaluate(
     model: Path,
     pairs: Path | None,
+    pins: Path | None,
+    column: str,
     labels: tuple[Path, ...],
     against: tuple[str, ...],
+    about_queries: Path | None,
     hide_label_words: bool,
+    retrain: bool,
     out: Path | None,
     config_file: Path | None,
     overwrite: bool,
@@ -66,11 +91,12 @@ def evaluate(
     """Measure MODEL on held-out pairs or labelled texts, beside what else could be used.
 
     Popularity, guessing, BM25 and TF-IDF are always in the tables. With --out the report is also
-    written as report.json and report.md.
+    written as a page (report.html), as report.json and as report.md.
 
     \b
     Example:
       pintext evaluate model/ --pairs split-pairs/ --out report/
+      pintext evaluate model/ --pairs split-pairs/ --pins pins.parquet --column title
       pintext evaluate model/ --labels interests.txt --hide-label-words
       pintext evaluate model/ --pairs split-pairs/ --against words.vec --resamples 200
     """
@@ -88,7 +114,10 @@ def evaluate(
         PinTextModel.from_pretrained(model),
         pairs,
         labels,
+        pins=texts_of(pins, column) if pins else None,
         against=against,
+        retrain=retrain,
+        about_queries=table_of(about_queries) if about_queries else None,
         config=config_from(EvaluateConfig, config_file, typed),
         hide_label_words=hide_label_words,
         callback=None if quiet else note,
@@ -108,3 +137,26 @@ def evaluate(
                 means = {name: round(found.mean, 6) for name, found in row.metrics.items()}
                 marks = {name: mark(found) for name, found in row.compared.items()}
                 write_json(about | {"ranker": row.ranker} | means | {"model_is": marks})
+
+
+def texts_of(file: Path, column: str) -> "pl.Series":
+    """One column of texts of a file."""
+    import polars as pl
+
+    from pintext.embed import text_batches
+
+    return pl.concat([batch.texts for batch in text_batches(file, column)])
+
+
+def table_of(file: Path) -> "pl.DataFrame":
+    """A whole table."""
+    import polars as pl
+
+    try:
+        if file.suffix == ".parquet":
+            return pl.read_parquet(file)
+        if file.suffix in (".jsonl", ".ndjson"):
+            return pl.read_ndjson(file)
+        return pl.read_csv(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{file}: cannot be read: {error}") from None

@@ -82,8 +82,10 @@ def _model2vec(name: str, path: Path) -> Embedding:
 def _sentence_transformers(name: str, path: Path) -> Embedding:
     try:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
     except ImportError:
         raise MissingExtraError("sentence-transformers", "baselines") from None
+    logging.disable_progress_bar()
     try:
         model = SentenceTransformer(str(path), device="cpu", local_files_only=True)
     except (OSError, ValueError, KeyError) as error:

@@ -13,7 +13,7 @@ from pintext.compiled import compiled
 from pintext.evaluation.metrics import Places
 from pintext.text import split_column
 
-__all__ = ["Question", "Scores", "places_of", "retrieval_question"]
+__all__ = ["Question", "Scores", "count_places", "places_of", "retrieval_question"]
 
 Scores = Callable[[int, int], F32]
 """Gives float32 (last - first, n_candidates), higher is better, of queries ``first``..``last - 1``;
@@ -68,12 +68,28 @@ def places_of(question: Question, scores: Scores) -> Places:
     above = np.zeros(len(question.answers), np.int32)
     equal = np.zeros(len(question.answers), np.int32)
     for first, last in question.blocks():
-        ranked = np.ascontiguousarray(scores(first, last), np.float32)
-        question.bar(ranked, first, last)
-        low, high = np.searchsorted(question.answers[:, 0], [first, last])
-        _count(ranked, first, question.answers[low:high], above[low:high], equal[low:high])
+        count_places(question, scores(first, last), first, last, above, equal)
     query = np.ascontiguousarray(question.answers[:, 0])
     return Places(len(question.queries), query, above, equal, question.gain)
+
+
+def count_places(
+    question: Question, scores: F32, first: int, last: int, above: I32, equal: I32
+) -> None:
+    """Write the places of the answers of queries ``first``..``last - 1``.
+
+    Args:
+        question: what is asked.
+        scores: of these queries, ``(last - first, n_candidates)``; changed.
+        first: the first query.
+        last: one behind the last.
+        above: for all answers of the question, as in :class:`Places`; a part is written.
+        equal: likewise.
+    """
+    scores = np.ascontiguousarray(scores, np.float32)
+    question.bar(scores, first, last)
+    low, high = np.searchsorted(question.answers[:, 0], [first, last])
+    _count(scores, first, question.answers[low:high], above[low:high], equal[low:high])
 
 
 @compiled
@@ -103,7 +119,9 @@ def _count(scores: F32, first: int, answers: I32, above: I32, equal: I32) -> Non
         i = j
 
 
-def retrieval_question(known: pl.DataFrame, held_out: pl.DataFrame, max_queries: int) -> Question:
+def retrieval_question(
+    known: pl.DataFrame, held_out: pl.DataFrame, max_queries: int, pins: pl.Series | None = None
+) -> Question:
     """Held-out retrieval of one task: all its pins are ranked for each held-out query.
 
     Args:
@@ -112,6 +130,7 @@ def retrieval_question(known: pl.DataFrame, held_out: pl.DataFrame, max_queries:
         held_out: columns ``query``, ``pin``, ``weight``: the weight is the answer's gain in nDCG.
             Pairs that are also known, and pins that equal their query, are left out.
         max_queries: more are sampled, the same ones every time.
+        pins: further texts that compete, such as the rest of a catalogue.
     """
     held_out = (
         held_out.filter(pl.col("query") != pl.col("pin"))
@@ -120,14 +139,15 @@ def retrieval_question(known: pl.DataFrame, held_out: pl.DataFrame, max_queries:
         .join(known, on=["query", "pin"], how="anti")
     )
     asked = held_out["query"].unique().sort()
-    candidates = pl.concat([known["pin"], held_out["pin"]]).unique().sort()
+    more = pl.Series("pin", [], pl.String) if pins is None else pins.alias("pin").drop_nulls()
+    candidates = pl.concat([known["pin"], held_out["pin"], more]).unique().sort()
     if asked.len() > max_queries:
         asked = asked.sample(max_queries, seed=0).sort()
     queries = pl.DataFrame({"query": asked}).with_row_index("q")
-    pins = pl.DataFrame({"pin": candidates}).with_row_index("p")
+    ranked = pl.DataFrame({"pin": candidates}).with_row_index("p")
 
     def positions(frame: pl.DataFrame, *more: str) -> pl.DataFrame:
-        found = frame.join(queries, on="query").join(pins, on="pin")
+        found = frame.join(queries, on="query").join(ranked, on="pin")
         return found.select("q", "p", *more).sort("q", "p")
 
     answers = positions(held_out, "weight")
@@ -136,7 +156,7 @@ def retrieval_question(known: pl.DataFrame, held_out: pl.DataFrame, max_queries:
     return Question(
         queries=asked.to_list(),
         candidates=candidates.to_list(),
-        popularity=_occurrences(pins, known["pin"]),
+        popularity=_occurrences(ranked, known["pin"]),
         frequency=_occurrences(queries, known["query"]),
         answers=_pairs(answers),
         gain=answers["weight"].cast(pl.Float64).to_numpy(),

@@ -143,11 +143,21 @@ class Embedding(Ranker):
         self.name, self.kind = name, kind
         self.encode = encode
         self.vocabulary = vocabulary
+        self._latest: tuple[Question, F32, F32] | None = None
+
+    def vectors(self, question: Question) -> tuple[F32, F32]:
+        """Unit vectors of the queries and the candidates; those of the latest question are kept."""
+        if self._latest is None or self._latest[0] is not question:
+            queries, candidates = (
+                unit_vectors(self.encode(texts))
+                for texts in (question.queries, question.candidates)
+            )
+            self._latest = (question, queries, candidates)
+        return self._latest[1:]
 
     def prepare(self, question: Question) -> Scores:  # noqa: D102
-        pins = np.ascontiguousarray(unit_vectors(self.encode(question.candidates)).T)
-        queries = unit_vectors(self.encode(question.queries))
-        return lambda first, last: _rounded(queries[first:last] @ pins)
+        queries, candidates = self.vectors(question)
+        return lambda first, last: _rounded(queries[first:last] @ candidates.T)
 
 
 def unit_vectors(vectors: F32) -> F32:

@@ -6,7 +6,9 @@ from typing import Any, Literal
 import msgspec
 
 from pintext.evaluation.bootstrap import Comparison, Estimate
+from pintext.evaluation.coverage import Combination, Contribution, Covered
 from pintext.evaluation.rankers import Kind
+from pintext.evaluation.vectors import MapPoint, Similarities
 
 __all__ = ["Report", "Result", "Row", "markdown", "table_rows"]
 
@@ -65,6 +67,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         settings: those of :class:`~pintext.evaluation.settings.EvaluateConfig`.
         curve_ks: where the recall curves are measured.
         results: every slice of every question.
+        coverage: of each text column by each dictionary.
+        contributions: what each task brought to the model's words, and what is lost without it.
+        overlaps: how many words come from exactly which tasks.
+        similarities: of held-out pairs against random ones, for each task and each embedding.
+        map: the most frequent words in the plane.
         notes: what a reader has to know, one sentence each.
     """
 
@@ -77,6 +84,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     curve_ks: list[int]
     results: list[Result]
+    coverage: list[Covered]
+    contributions: list[Contribution]
+    overlaps: list[Combination]
+    similarities: list[Similarities]
+    map: list[MapPoint]
     notes: list[str]
 
     def result(self, protocol: Protocol, task: str, part: str = "all") -> Result:
@@ -148,8 +160,38 @@ def markdown(report: Report) -> str:
             ]
             lines.append(f"| {_plain(row.ranker)} | {' | '.join(cells)} |")
         lines.append("")
+    lines += _coverage_tables(report)
     lines += [f"- {_plain(note)}" for note in report.notes]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _coverage_tables(report: Report) -> list[str]:
+    lines = [
+        "## Coverage",
+        "",
+        "| texts | dictionary | word coverage | token coverage |",
+        "|---|---|---|---|",
+        *(
+            f"| {_plain(one.texts)} | {_plain(one.dictionary)} | "
+            f"{one.word_coverage:.1%} | {one.token_coverage:.1%} |"
+            for one in report.coverage
+        ),
+        "",
+    ]
+    if report.contributions:
+        lines += [
+            "## What each task brought",
+            "",
+            "| task | words | only from this task | running words lost without it, at most |",
+            "|---|---|---|---|",
+            *(
+                f"| {_plain(one.task)} | {one.words:,} | {one.own_words:,} | "
+                f"{max(one.lost.values(), default=0):.1%} |"
+                for one in report.contributions
+            ),
+            "",
+        ]
+    return lines
 
 
 def _plain(text: str) -> str:

@@ -1,32 +1,32 @@
 """One evaluation: pairs and labels become questions, every ranker answers, a report is made."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import polars as pl
 
+from pintext.config import TrainConfig
 from pintext.errors import DataError
 from pintext.evaluation.baselines import dictionary, open_baseline
-from pintext.evaluation.bootstrap import Comparison, Estimate, compare, draws, estimate, holm
+from pintext.evaluation.coverage import contributions, coverage, task_overlaps
+from pintext.evaluation.fusion import ReciprocalRank, WeightedSum
 from pintext.evaluation.labels import interest_question, read_labels
-from pintext.evaluation.metrics import Places, metric, only, recall
 from pintext.evaluation.questions import Question, places_of, retrieval_question
-from pintext.evaluation.rankers import BM25, Popularity, Random, Ranker, TfIdf
-from pintext.evaluation.report import Protocol, Report, Result, Row
+from pintext.evaluation.rankers import BM25, Embedding, Popularity, Random, Ranker, TfIdf
+from pintext.evaluation.report import Report, Result
+from pintext.evaluation.results import CURVE_KS, Asked, results_of
+from pintext.evaluation.retraining import TRAINED, train_parts, train_unsupervised
 from pintext.evaluation.settings import EvaluateConfig
-from pintext.evaluation.slices import ALL, Slice, slices_of
+from pintext.evaluation.vectors import Similarities, similarities, vocabulary_map
 from pintext.model import PinTextModel
 from pintext.pairs import PairSource
+from pintext.text import Texts, as_column
 
 __all__ = ["evaluate", "retrieval_questions"]
 
-CURVE_KS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
-"""Where the recall curves are measured."""
+Tell = Callable[[str], None]
 
-_FIRST_LABELS = (1, 3, 5)  # the article's
-_Asked = tuple[Protocol, str, Question]
+_FEW_QUERIES = 100
 
 
 def evaluate(
@@ -34,11 +34,15 @@ def evaluate(
     pairs: str | Path | None = None,
     labels: Sequence[str | Path] = (),
     *,
+    pins: Texts | None = None,
     against: Sequence[str] = (),
+    retrain: bool = False,
+    texts: Mapping[str, Texts] | None = None,
+    about_queries: pl.DataFrame | None = None,
     config: EvaluateConfig | None = None,
     hide_label_words: bool = False,
     name: str = "PinText",
-    callback: Callable[[str], None] | None = None,
+    callback: Tell | None = None,
 ) -> Report:
     """Measure a dictionary beside everything that could be used instead.
 
@@ -47,43 +51,45 @@ def evaluate(
         pairs: a pair dataset (:class:`pintext.pairs.PairSource`). Its ``test`` rows, or where there
             are none its ``validation`` rows, are asked; the model must not have learned from them.
         labels: files of texts with their interests (:func:`pintext.evaluation.labels.read_labels`).
-        against: further rankers, by name or path
-            (:func:`pintext.evaluation.baselines.open_baseline`).
+        pins: further texts that compete in every task, such as the rest of a catalogue; where not
+            given, the pins of the task's pairs are all there is.
+        against: further rankers, by name or path, as :func:`.baselines.open_baseline` takes,
+            or ``word2vec`` or ``fasttext``, which are trained on the texts of ``pairs``.
+        retrain: also train on each task alone and on all but each, with the model's settings.
+        texts: further columns of texts whose coverage is wanted, by a name for each.
+        about_queries: column ``query`` and others (language, country, …): each of their values is a
+            slice.
         config: settings.
         hide_label_words: take the words of a text's own labels out of the text.
         name: of the model in the report.
         callback: told in words what is being done.
 
     Raises:
-        DataError: neither pairs nor labels are given, a file cannot be used, or no pair is held
-            out.
-        MissingExtraError: a library of the extra ``evaluate`` is not installed.
+        DataError: neither pairs nor labels are given, ``about_queries`` has no column ``query``, a
+            file cannot be used, no pair is held out, or something is to be trained without pairs.
+        MissingExtraError: a library of the extra ``evaluate`` or ``baselines`` is not installed.
     """
     if pairs is None and not labels:
         raise DataError("nothing to evaluate with: give pairs, labels or both")
+    if pairs is None and (retrain or set(against) & set(TRAINED)):
+        raise DataError("nothing to train the other rows on: give pairs")
+    if about_queries is not None and about_queries.schema.get("query") != pl.String:
+        found = ", ".join(about_queries.columns)
+        raise DataError(
+            f"what is told about queries needs a column 'query' of texts; found {found}"
+        )
     config = config or EvaluateConfig()
     tell = callback or (lambda _: None)
     tell("reading")
-    asked: list[_Asked] = []
-    if pairs is not None:
-        found = retrieval_questions(PairSource(pairs), config.max_queries)
-        asked += [("retrieval", task, question) for task, question in found.items()]
-    for file in labels:
-        kind, labelled = read_labels(file)
-        question = interest_question(
-            labelled, config.max_queries, hide_label_words=hide_label_words
-        )
-        asked.append(("interests", kind, question))
-    others = [open_baseline(source) for source in against]
-    rankers = [Random(), Popularity(), BM25(), TfIdf(), *others, dictionary(name, model)]
+    asked = _questions(pairs, labels, pins, config, hide_label_words=hide_label_words)
+    mine = dictionary(name, model)
+    others = _others(model, pairs, against, config, tell, retrain=retrain, name=name)
+    fused = [ReciprocalRank(BM25(), mine), WeightedSum(BM25(), mine, config.seed)]
+    rankers = [Random(), Popularity(), BM25(), TfIdf(), *others, *fused, mine]
     _name_apart(rankers)
-    results = []
-    for protocol, task, question in asked:
-        places = {}
-        for ranker in rankers:
-            tell(f"{protocol} {task}: {ranker.name}")
-            places[ranker.name] = places_of(question, ranker.prepare(question))
-        results += _results(protocol, task, question, rankers, places, model, config)
+    columns = _columns(asked) | dict(texts or {})
+    results, pairs_alike = _measured(asked, rankers, model, config, tell, about_queries)
+    dictionaries = [r for r in (*others, mine) if r.vocabulary is not None]
     return Report(
         model=name,
         fingerprint=model.fingerprint,
@@ -92,12 +98,41 @@ def evaluate(
         settings=config.to_dict() | {"hide_label_words": hide_label_words},
         curve_ks=CURVE_KS,
         results=results,
+        coverage=coverage(columns, {r.name: r.vocabulary for r in dictionaries if r.vocabulary}),
+        contributions=contributions(model.vocabulary, columns),
+        overlaps=task_overlaps(model.vocabulary),
+        similarities=pairs_alike,
+        map=vocabulary_map(model, config.seed),
         notes=list(_notes(asked)),
     )
 
 
-def retrieval_questions(source: PairSource, max_queries: int) -> dict[str, Question]:
-    """The question of each task that has held-out pairs.
+def _questions(
+    pairs: str | Path | None,
+    labels: Sequence[str | Path],
+    pins: Texts | None,
+    config: EvaluateConfig,
+    *,
+    hide_label_words: bool,
+) -> list[Asked]:
+    asked: list[Asked] = []
+    if pairs is not None:
+        more = None if pins is None else as_column(pins)
+        found = retrieval_questions(PairSource(pairs), config.max_queries, more)
+        asked += [Asked("retrieval", task, question) for task, question in found.items()]
+    for file in labels:
+        kind, labelled = read_labels(file)
+        question = interest_question(
+            labelled, config.max_queries, hide_label_words=hide_label_words
+        )
+        asked.append(Asked("interests", kind, question))
+    return asked
+
+
+def retrieval_questions(
+    source: PairSource, max_queries: int, pins: pl.Series | None = None
+) -> dict[str, Question]:
+    """The question of each task that has held-out pairs; ``pins`` compete in all of them.
 
     Raises:
         DataError: the pairs cannot be read, or none is held out.
@@ -110,7 +145,9 @@ def retrieval_questions(source: PairSource, max_queries: int) -> dict[str, Quest
         frame = pl.concat(parts[task])
         for split in ("test", "validation"):
             held = pl.col("split").eq_missing(pl.lit(split))
-            question = retrieval_question(frame.filter(~held), frame.filter(held), max_queries)
+            question = retrieval_question(
+                frame.filter(~held), frame.filter(held), max_queries, pins
+            )
             if question.queries:
                 asked[task] = question
                 break
@@ -122,6 +159,40 @@ def retrieval_questions(source: PairSource, max_queries: int) -> dict[str, Quest
     return asked
 
 
+def _others(
+    model: PinTextModel,
+    pairs: str | Path | None,
+    against: Sequence[str],
+    config: EvaluateConfig,
+    tell: Tell,
+    *,
+    retrain: bool,
+    name: str,
+) -> list[Embedding]:
+    """What else gives vectors, opened or trained."""
+    made: list[Embedding] = []
+    texts: list[str] = []
+    for source in against:
+        if source not in TRAINED:
+            made.append(open_baseline(source))
+            continue
+        if not texts and pairs is not None:
+            texts = list(_training_texts(PairSource(pairs)))
+        tell(f"training {source}")
+        made.append(train_unsupervised(source, texts, model.dim, config.seed))
+    if retrain and pairs is not None:
+        made += train_parts(Path(pairs), model.config or TrainConfig(), tell, name)
+    return made
+
+
+def _training_texts(source: PairSource) -> Iterator[str]:
+    """Both texts of every pair that is not held out for a test."""
+    for _, frame in source.batches():
+        learned = frame.filter(pl.col("split").ne_missing(pl.lit("test")))
+        yield from learned["query"]
+        yield from learned["pin"]
+
+
 def _name_apart(rankers: Iterable[Ranker]) -> None:
     """Number the rankers that share a name with an earlier one."""
     seen: dict[str, int] = {}
@@ -131,81 +202,46 @@ def _name_apart(rankers: Iterable[Ranker]) -> None:
             ranker.name = f"{ranker.name} ({seen[ranker.name]})"
 
 
-def _metrics_of(protocol: Protocol, k: int) -> list[str]:
-    if protocol == "interests":
-        return [*(f"precision@{n}" for n in _FIRST_LABELS), "mrr"]
-    names = [f"recall@{k}", f"ndcg@{k}", "mrr", f"precision@{k}", "recall@100"]
-    return list(dict.fromkeys(names))
-
-
-def _results(
-    protocol: Protocol,
-    task: str,
-    question: Question,
+def _measured(
+    asked: Sequence[Asked],
     rankers: Sequence[Ranker],
-    places: dict[str, Places],
     model: PinTextModel,
     config: EvaluateConfig,
-) -> list[Result]:
-    """A result for each slice of one question."""
-    names = _metrics_of(protocol, config.k)
-    made = []
-    for part in slices_of(question, model.vocabulary):
-        here = {
-            name: place if part.answers.all() else only(place, part.answers)
-            for name, place in places.items()
-        }
-        made.append(
-            Result(
-                protocol=protocol,
-                task=task,
-                slice=part.name,
-                queries=int(part.queries.sum()),
-                answers=int(part.answers.sum()),
-                candidates=len(question.candidates),
-                rows=_rows(names, rankers, here, part, config),
-                curves=_curves(here) if part.name == ALL else {},
-            )
-        )
-    return made
+    tell: Tell,
+    about: pl.DataFrame | None,
+) -> tuple[list[Result], list[Similarities]]:
+    """Let every ranker answer every question."""
+    made, alike = [], []
+    for one in asked:
+        places = []
+        for ranker in rankers:
+            tell(f"{one.protocol} {one.task}: {ranker.name}")
+            places.append(places_of(one.question, ranker.prepare(one.question)))
+            if isinstance(ranker, Embedding) and one.protocol == "retrieval":
+                alike.append(similarities(one.task, one.question, ranker, config.seed))
+        made += results_of(one, rankers, places, model.vocabulary, config, about)
+    return made, alike
 
 
-def _rows(
-    names: Sequence[str],
-    rankers: Sequence[Ranker],
-    places: dict[str, Places],
-    part: Slice,
-    config: EvaluateConfig,
-) -> list[Row]:
-    estimates: list[dict[str, Estimate]] = [{} for _ in rankers]
-    compared: list[dict[str, Comparison]] = [{} for _ in rankers]
-    for name in names:
-        function = metric(name)
-        values = np.stack([function(places[r.name])[part.queries] for r in rankers])
-        drawn = draws(values, config.resamples, config.seed)
-        against = [
-            compare(values[-1], drawn[-1], values[i], drawn[i], config.confidence)
-            for i in range(len(rankers) - 1)
-        ]
-        adjusted = holm([comparison.p for comparison in against])
-        for i, _ in enumerate(rankers):
-            estimates[i][name] = estimate(values[i], drawn[i], config.confidence)
-            if i < len(against):
-                compared[i][name] = msgspec.structs.replace(against[i], p=adjusted[i])
-    return [
-        Row(ranker.name, ranker.kind, estimates[i], compared[i]) for i, ranker in enumerate(rankers)
-    ]
+def _columns(asked: Sequence[Asked]) -> dict[str, Texts]:
+    """The texts whose coverage matters: what is asked, and what should be found."""
+    columns: dict[str, Texts] = {}
+    for one in asked:
+        question = one.question
+        if one.protocol == "interests":
+            columns[f"{one.task} texts with labels"] = question.queries
+            columns[f"interests of {one.task} texts"] = question.candidates
+        else:
+            columns[f"{one.task} queries"] = question.queries
+            pins = pl.Series(question.candidates, dtype=pl.String).gather(question.answers[:, 1])
+            columns[f"{one.task} pins"] = pins
+    return columns
 
 
-def _curves(places: dict[str, Places]) -> dict[str, list[float]]:
-    return {
-        name: [float(recall(place, k).mean()) for k in CURVE_KS] for name, place in places.items()
-    }
-
-
-def _notes(asked: Sequence[_Asked]) -> Iterable[str]:
-    for protocol, task, question in asked:
-        if protocol == "retrieval" and not question.frequency.any():
-            yield f"{task}: no query that is asked was seen in training."
-        if len(question.queries) < 100:
-            yield f"{task}: only {len(question.queries)} queries; the intervals are wide."
+def _notes(asked: Sequence[Asked]) -> Iterator[str]:
+    for one in asked:
+        question = one.question
+        if one.protocol == "retrieval" and not question.frequency.any():
+            yield f"{one.task}: no query that is asked was seen in training."
+        if len(question.queries) < _FEW_QUERIES:
+            yield f"{one.task}: only {len(question.queries)} queries; the intervals are wide."

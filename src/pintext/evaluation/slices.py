@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 ALL = "all"
 _HEAD, _TORSO = 0.5, 0.8
 _LEAST_QUERIES = 10
+_MOST_VALUES = 20
 
 
 class Slice(NamedTuple):
@@ -35,7 +36,7 @@ class Slice(NamedTuple):
 
 
 def slices_of(
-    question: Question, vocabulary: Vocabulary | None = None, groups: pl.Series | None = None
+    question: Question, vocabulary: Vocabulary | None = None, about: pl.DataFrame | None = None
 ) -> list[Slice]:
     """Every slice with at least 10 queries; the first one is everything.
 
@@ -45,7 +46,7 @@ def slices_of(
       queries that nobody has learned from.
     - ``every word known``, ``some words unknown``, ``half or more unknown``: by the share of a
       query's running words without a row in ``vocabulary``.
-    - ``COLUMN = value``: by ``groups``, a column with a value, or null, for each query.
+    - ``COLUMN = value``: by each column of ``about`` beside ``query``, its 20 most frequent values.
     """
     every = np.ones(len(question.queries), np.bool_)
     masks = [(ALL, every)]
@@ -53,10 +54,8 @@ def slices_of(
         masks += _by_frequency(question.frequency)
     if vocabulary is not None:
         masks += _by_unknown_share(unknown_share(vocabulary, question.queries))
-    if groups is not None:
-        for value in groups.drop_nulls().unique().sort():
-            same = (groups == value).fill_null(value=False).to_numpy()
-            masks.append((f"{groups.name} = {value}", same))
+    if about is not None:
+        masks += _by_columns(question.queries, about)
     query = question.answers[:, 0]
     made = [Slice(name, mask, mask[query]) for name, mask in masks]
     apart = np.bincount(query[question.unlike], minlength=len(every)) > 0
@@ -84,6 +83,24 @@ def _by_frequency(frequency: NDArray[np.int64]) -> list[tuple[str, Mask]]:
         ("tail", seen & (share >= _TORSO)),
         ("unseen", ~seen),
     ]
+
+
+def _by_columns(queries: list[str], about: pl.DataFrame) -> list[tuple[str, Mask]]:
+    asked = pl.DataFrame({"query": queries}, {"query": pl.String})
+    told = about.unique("query", keep="first", maintain_order=True)
+    found = asked.join(told, on="query", how="left", maintain_order="left").drop("query")
+    masks = []
+    for column in found.iter_columns():
+        values = column.cast(pl.String)
+        counts = (
+            values.drop_nulls()
+            .value_counts(name="n")
+            .sort(["n", values.name], descending=[True, False])
+        )
+        for value in counts[values.name].head(_MOST_VALUES):
+            same = (values == value).fill_null(value=False).to_numpy()
+            masks.append((f"{column.name} = {value}", same))
+    return masks
 
 
 def unknown_share(vocabulary: Vocabulary, texts: list[str]) -> NDArray[np.float64]:
