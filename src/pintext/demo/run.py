@@ -93,7 +93,8 @@ def run_demo(
         "Now try:\n"
         f"  {_program()} nn {out} 'organic baby food'\n"
         f"  {_program()} explain {out} 'frozen pizza' 'ice cream'\n"
-        f"  {_program()} info {out}",
+        f"  {_program()} info {out}\n"
+        f"  {_program()} serve {out}      and open http://127.0.0.1:8080",
         soft_wrap=True,
     )
     return model

@@ -40,6 +40,7 @@ class Cache(Generic[Value]):
         """Keep an answer; the oldest leaves where there are too many."""
         with self._lock:
             self._kept[key] = value
+            self._kept.move_to_end(key)
             if len(self._kept) > self._entries:
                 self._kept.popitem(last=False)
 
