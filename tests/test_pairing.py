@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,6 +243,17 @@ def test_a_store_that_was_made_anew_is_read_anew(
     commit(tmp_path / "two", [acted("click", query="a much longer query")])
     make_pairs(tmp_path / "two", out, **catalogues, update=True)
     assert [row["query"] for row in rows(out, "search")] == ["a much longer query"]
+
+
+def test_tallies_that_were_removed_are_made_again(
+    tmp_path: Path, catalogues: dict[str, Any]
+) -> None:
+    commit(tmp_path / "events", [acted("click"), acted("save", day=1, query="ash")])
+    make_pairs(tmp_path / "events", tmp_path / "pairs", **catalogues)
+    before = contents(tmp_path / "pairs")
+    shutil.rmtree(tmp_path / "pairs" / "_tallies" / "task=search" / "date=2026-03-02")
+    make_pairs(tmp_path / "events", tmp_path / "pairs", **catalogues, update=True)
+    assert contents(tmp_path / "pairs") == before
 
 
 def test_a_date_that_the_store_dropped_is_dropped(

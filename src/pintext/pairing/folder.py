@@ -98,11 +98,20 @@ class TallyEntry(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, names=events.names, digest=events.digest)
 
 
-class Manifest(msgspec.Struct):
-    """How a folder of pairs was made."""
+class Manifest(msgspec.Struct, kw_only=True):
+    """How a folder of pairs was made.
+
+    Attributes:
+        text_rules: the version of the rules of text.
+        settings: as they were given.
+        events_format, generation: version and latest commit of the event store.
+        tallies: the dates in it.
+        catalogues: by name.
+    """
 
     text_rules: int
     settings: dict[str, Any]
+    events_format: int
     generation: int
     tallies: list[TallyEntry]
     catalogues: dict[str, CatalogueEntry]

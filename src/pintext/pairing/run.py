@@ -124,7 +124,12 @@ class _Making:
                 tasks = self._tasks(joins, tallies, entries, made)
             summary = Summary(tasks, entries, warnings(tasks, entries), refused)
             manifest = Manifest(
-                TEXT_RULES, self._config.to_dict(), store.generation, tallies, entries
+                text_rules=TEXT_RULES,
+                settings=self._config.to_dict(),
+                events_format=store.manifest.format_version,
+                generation=store.generation,
+                tallies=tallies,
+                catalogues=entries,
             )
             for name, content in ((SUMMARY, summary), (MANIFEST, manifest)):
                 encoded = msgspec.json.format(msgspec.json.encode(content), indent=1)
@@ -170,11 +175,11 @@ class _Making:
         entries: list[TallyEntry] = []
         new: list[Date] = []
         for date in dates:
-            entry = usable.get((date.task, date.date))
-            if entry and entry.holds(date):
+            place = (date.task, date.date)
+            entry, tally = usable.get(place), tally_folder(self._out, *place)
+            if entry and entry.holds(date) and tally.exists():
                 entries.append(entry.renamed(date))
-                place = (date.task, date.date)
-                link(tally_folder(self._out, *place), tally_folder(made, *place))
+                link(tally, tally_folder(made, *place))
             else:
                 new.append(date)
         done, total = 0, sum(date.rows for date in new)
