@@ -2,16 +2,23 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
+from ingest_process import run
 from pintext.events import EventStore
 
 SECRETS = ("jane.doe", "example.com", "user-4711", "4711", "10.1.2.3")
@@ -67,33 +74,32 @@ def letters(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "pintext", "ingest", *map(str, arguments)]
-
-
-def ingest(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run ``pintext ingest`` to its end."""
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, **options
-    )
+@cache
+def fork_server() -> ForkServerContext:
+    """Forks processes that have imported everything."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "ingest_process"])
+    with pytest.MonkeyPatch.context() as patch:
+        # It does not take over sys.path, and passes over what it cannot import.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        forkserver.ensure_running()
+    return context
 
 
 class Ingester:
-    """A ``pintext ingest`` that runs until it is stopped or killed."""
+    """A ``pintext ingest`` that runs until it ends, is stopped or killed."""
 
     def __init__(self, *arguments: object) -> None:
-        self.process = subprocess.Popen(
-            command(*arguments, "--quiet"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        self._folder = Path(tempfile.mkdtemp(prefix="ingester-"))
+        files = (self._folder / "output", self._folder / "errors")
+        self.process = fork_server().Process(
+            target=run, args=([*map(str, arguments), "--quiet"], dict(os.environ), *files)
         )
+        self.process.start()
 
     @property
     def running(self) -> bool:
-        return self.process.poll() is None
+        return self.process.is_alive()
 
     def holds_lock(self) -> bool:
         """Whether it is in the middle of a commit (or opens the store)."""
@@ -101,13 +107,31 @@ class Ingester:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.wait()
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Ask it to end; returns exit code and both outputs."""
-        self.process.send_signal(number)
-        output, errors = self.process.communicate(timeout=60)
-        return self.process.returncode, output, errors
+        os.kill(self.process.pid or 0, number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str, str]:
+        """Wait for its end; returns exit code and both outputs."""
+        self.process.join(120)
+        code = self.process.exitcode
+        assert code is not None, "it does not end"
+        output, errors = ((self._folder / name) for name in ("output", "errors"))
+        said = [path.read_text() if path.exists() else "" for path in (output, errors)]
+        shutil.rmtree(self._folder)
+        return code, said[0], said[1]
+
+
+def ingest(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run ``pintext ingest`` to its end; with options of subprocess, as a process from scratch."""
+    words = [*map(str, arguments)]
+    if not options:
+        return subprocess.CompletedProcess(words, *Ingester(*words).wait())
+    command = [sys.executable, "-m", "pintext", "ingest", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
 def wait_for(condition: Any, seconds: float = 60) -> None:

@@ -8,7 +8,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -100,15 +100,33 @@ def check(store: Path, traffic: Traffic) -> None:
     assert {letter["reason"] for letter in letters(store)} <= {"invalid_json"}
 
 
-def await_commit(ingester: Ingester, number: int) -> bool:
-    """Wait until it holds the store's lock for the nth time; whether it did so within a while."""
+class Victim:
+    """An ingester that is to be killed when it holds the store's lock for the nth time.
+
+    The first time it only opens the store; after that it commits.
+    """
+
+    def __init__(self, turn: int, *arguments: object) -> None:
+        self.ingester = Ingester(*arguments)
+        self._turn = turn
+        self._held = False
+
+    def due(self) -> bool:
+        held = self.ingester.holds_lock()
+        self._turn -= held and not self._held
+        self._held = held
+        return held and self._turn <= 0
+
+
+def await_due(slots: Mapping[str, Victim]) -> str | None:
+    """Wait for one whose turn it is; None if there is none within a while."""
     deadline = time.monotonic() + 10
-    for wanted in [True, *[False, True] * (number - 1)]:
-        while ingester.holds_lock() is not wanted:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.0005)
-    return True
+    while time.monotonic() < deadline:
+        for name, slot in slots.items():
+            if slot.due():
+                return name
+        time.sleep(0.0005)
+    return None
 
 
 def test_killed_ingesters_lose_and_double_nothing(broker: Noida, tmp_path: Path) -> None:
@@ -116,25 +134,27 @@ def test_killed_ingesters_lose_and_double_nothing(broker: Noida, tmp_path: Path)
     store = tmp_path / "store"
     traffic = Traffic(broker, seed=1)
     dice = random.Random(2)
-    slots = {name: Ingester(*arguments(broker, store, name)) for name in ("a", "b")}
+
+    def start(name: str) -> Victim:
+        return Victim(dice.randrange(1, 6), *arguments(broker, store, name))
+
+    slots = {name: start(name) for name in ("a", "b")}
     in_commit, kills, generations = 0, 0, set()
     while kills < KILLS:
-        name = dice.choice("ab")
-        victim = slots[name]
-        if dice.random() < 0.7:
-            in_commit += await_commit(victim, dice.randrange(1, 5))
-            time.sleep(dice.uniform(0, 0.01))
-        else:
-            time.sleep(dice.uniform(0, 3))
-        assert victim.running, victim.process.communicate()
+        due = await_due(slots) if dice.random() < 0.7 else None
+        in_commit += due is not None
+        time.sleep(dice.uniform(0, 0.01 if due else 1))
+        name = due or dice.choice("ab")
+        victim = slots[name].ingester
+        assert victim.running, victim.wait()
         victim.kill()
         kills += 1
         if (store / "manifest.json").exists():
             generations.add(EventStore(store).generation)
-        slots[name] = Ingester(*arguments(broker, store, name))
+        slots[name] = start(name)
     traffic.stop()
     for name, slot in slots.items():
-        code, _, errors = slot.stop()
+        code, _, errors = slot.ingester.stop()
         assert code in (0, -signal.SIGTERM), errors  # it may not have begun yet
         done = ingest(*arguments(broker, store, name), "--until-end")
         assert done.returncode == 0, done.stderr
