@@ -37,6 +37,7 @@ class Broker:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.settings: dict[str, Any] = {}
+        self.options: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
@@ -45,7 +46,8 @@ class Broker:
     def client(self, **more: Any) -> dict[str, Any]:
         return {"bootstrap.servers": self.address, **self.settings, **more}
 
-    def start(self) -> None:
+    def start(self, *, answers: bool = True) -> None:
+        """Start it and wait until it answers or, where it answers nobody, listens."""
         log = (self.folder / "broker.log").open("ab")
         self._process = subprocess.Popen(
             self.command(), cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
@@ -54,9 +56,12 @@ class Broker:
         deadline = time.monotonic() + READY_SECONDS
         while True:
             try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                if not answers:
+                    return
                 # a client that does not complain while the broker is not there yet
                 AdminClient(self.client(log_level=0)).list_topics(timeout=2)
-            except KafkaException:
+            except (KafkaException, ConnectionRefusedError):
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     raise
             else:
@@ -123,4 +128,5 @@ class Tansu(Broker):
             f"--listener-url=tcp://127.0.0.1:{self.port}",
             f"--advertised-listener-url=tcp://127.0.0.1:{self.advertised or self.port}",
             "--storage-engine=memory://tansu/",
+            *self.options,
         ]

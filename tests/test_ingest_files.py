@@ -144,6 +144,50 @@ def test_a_broken_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
     assert "no such file" in done.output
 
 
+def test_a_missing_header_is_not_quoted(tmp_path: Path) -> None:
+    """Its values may be what nobody should read in a log."""
+    file = tmp_path / "a.csv"
+    file.write_text("e1,1772366400000,search,oak,p1,jane.doe@example.com,4711\n")
+    done = run(file, "--out", tmp_path / "store")
+    assert done.exit_code == 1
+    assert "no column 'event_id'" in done.output
+    assert "'search'" in done.output
+    assert "4711" not in done.output
+    assert "@" not in done.output
+
+
+def test_whole_numbers_that_are_floats(tmp_path: Path) -> None:
+    """Pandas makes floats of whole numbers where some are missing."""
+    numbers = [3.0, None, float("nan"), 2.5]
+    frame = pl.DataFrame([event(n) for n in range(4)]).drop("context")
+    file = tmp_path / "a.parquet"
+    frame.with_columns(position=pl.Series(numbers)).write_parquet(file)
+    done = run(file, "--out", tmp_path / "store")
+    assert summary(done) == {"stored": 3, "dead": {"out_of_range": 1}}
+    assert stored(tmp_path / "store").sort("event_id")["position"].to_list() == [3, None, None]
+
+
+def test_a_file_that_is_gone_when_it_is_looked_at(tmp_path: Path) -> None:
+    inside = tmp_path / "in"
+    inside.mkdir()
+    (inside / "a.jsonl").symlink_to(inside / "gone")
+    write(inside / "b.jsonl", [event(1)])
+    assert summary(run(inside, "--out", tmp_path / "store"))["stored"] == 1
+
+
+def test_large_events_are_committed_earlier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 3_000)
+    monkeypatch.setattr("pintext.events.intake._FULL_BYTES", 20_000)
+    file = write(tmp_path / "a.jsonl", [event(n, query="x" * 1_000) for n in range(100)])
+    assert summary(run(file, "--out", tmp_path / "store"))["stored"] == 100
+    assert EventStore(tmp_path / "store").generation >= 5
+    bad = write(tmp_path / "b.jsonl", [event(n, action="x" * 1_000) for n in range(100)])
+    run(bad, "--out", tmp_path / "store", "--max-bad-share", 1)
+    assert EventStore(tmp_path / "store").generation >= 10
+
+
 def finished(store: Path) -> bool:
     """Whether some file is stored to its end."""
     if not (store / "manifest.json").exists():

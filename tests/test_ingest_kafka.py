@@ -133,12 +133,12 @@ def test_sigterm_stores_what_was_read(broker: Noida, topic: str, tmp_path: Path)
     port = free_port()
     ingester = Ingester(
         *where(broker, topic, tmp_path / "store"),
-        *("--commit-seconds", "3600", "--metrics-port", port),
+        *("--commit-seconds", "3600", "--metrics-port", port, "--metrics-host", "127.0.0.2"),
     )
 
     def read() -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+            with urllib.request.urlopen(f"http://127.0.0.2:{port}/metrics") as page:
                 return b"pintext_ingest_read_total 250.0" in page.read()
         except OSError:
             return False
@@ -263,6 +263,34 @@ def test_properties_that_will_not_do(
     assert done.returncode == 1
     assert said in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_broker_that_refuses_our_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends and says so; secrets come from a file and the environment, and stay there."""
+    guarded = Tansu(tmp_path)
+    guarded.options = ["--authentication"]
+    guarded.start(answers=False)
+    monkeypatch.setenv("KAFKA_USER", "hunter1-user")
+    (tmp_path / "password").write_text("hunter2-secret\n")
+    config = tmp_path / "ingest.toml"
+    config.write_text(
+        f"""
+        [kafka]
+        "security.protocol" = "SASL_PLAINTEXT"
+        "sasl.mechanism" = "PLAIN"
+        "sasl.username" = "env:KAFKA_USER"
+        "sasl.password" = "file:{tmp_path / "password"}"
+        "debug" = "conf,security"
+        """
+    )
+    done = ingest(*where(guarded, "events", tmp_path / "store"), "--config", config)
+    guarded.stop()
+    assert done.returncode == 1
+    assert "SASL" in done.stderr
+    assert "hunter" not in done.stderr + done.stdout
+    assert b"hunter" not in every_byte(tmp_path / "store")
 
 
 # --- TLS ----------------------------------------------------------------------------------------

@@ -62,14 +62,14 @@ def ingest_progress(quiet: bool) -> Iterator[Callback]:
 
 
 @contextmanager
-def metrics(port: int | None, callback: Callback) -> Iterator[Callback]:
+def metrics(port: int | None, host: str, callback: Callback) -> Iterator[Callback]:
     """A context whose value also keeps the metrics that Prometheus fetches from a port."""
     if port is None:
         yield callback
         return
     from pintext.events.metrics import Metrics
 
-    with Metrics(port) as kept:
+    with Metrics(port, host) as kept:
 
         def both(progress: "IngestProgress") -> None:
             kept.update(progress)

@@ -54,7 +54,13 @@ __all__ = ["ingest"]
 @click.option(
     "--metrics-port",
     type=click.IntRange(1, 65535),
-    help="Serve metrics for Prometheus on this port of 127.0.0.1.",
+    help="Serve metrics for Prometheus on this port.",
+)
+@click.option(
+    "--metrics-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address for that port; 0.0.0.0 where another machine is to ask.",
 )
 @quiet_option
 @json_option
@@ -71,6 +77,7 @@ def ingest(
     replay: bool,
     compact: bool,
     metrics_port: int | None,
+    metrics_host: str,
     quiet: bool,
     force_json: bool,
     **typed: Any,
@@ -105,7 +112,11 @@ def ingest(
     if replay or compact:
         EventStore(out)  # there must be one
     writer = StoreWriter(out, config)
-    with graceful() as stop, ingest_progress(quiet) as shown, metrics(metrics_port, shown) as tell:
+    with (
+        graceful() as stop,
+        ingest_progress(quiet) as shown,
+        metrics(metrics_port, metrics_host, shown) as tell,
+    ):
         if topics:
             counts = KafkaIngester(
                 writer,

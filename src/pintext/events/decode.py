@@ -228,4 +228,7 @@ def _cast(name: str, kind: pl.DataType) -> pl.Expr:
     if kind == pl.String:
         column = column.str.strip_chars().replace("", None)
     number = column.cast(pl.Int64, strict=False)
+    if kind.is_float():  # what some tables make of whole numbers where some are missing
+        column = column.fill_nan(None)
+        number = pl.when(number == column).then(number)
     return pl.when(column.is_not_null() & number.is_null()).then(-1).otherwise(number).alias(name)

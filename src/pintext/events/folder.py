@@ -82,7 +82,7 @@ class FileIngester:
         finally:
             self._intake.close()
         self._reporter.report(lambda: None, now=True)
-        if self._errors and not self._watch:
+        if self._errors:
             more = f"; {len(self._errors) - 1:,} more files fail" if len(self._errors) > 1 else ""
             raise DataError(f"{self._errors[0]}{more}")
         return self._intake.totals
@@ -114,7 +114,10 @@ class FileIngester:
             else:
                 raise DataError(f"{given}: no such file or folder; expected files of events")
             for path in paths:
-                status = path.stat()
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue  # it went away since it was listed
                 age = time.time() - status.st_mtime
                 if not self._watch or age >= _SETTLED_SECONDS:
                     yield str(path.resolve()), _State(status.st_size, status.st_mtime_ns)
@@ -124,12 +127,13 @@ class FileIngester:
         self._read[path] = state
         try:
             self._read_on(Path(path))
-        except DataError as error:
-            self._errors.append(error)
+        except (DataError, OSError) as error:
+            if isinstance(error, OSError):
+                error = DataError(f"{path}: cannot be read: {reason(error)}")
             if self._watch:
                 self._reporter.note(f"{error}; left out")
-        except OSError as error:
-            self._errors.append(DataError(f"{path}: cannot be read: {reason(error)}"))
+            else:
+                self._errors.append(error)
 
     def _read_on(self, path: Path) -> None:
         origin, identity = Origin(file=str(path)), _identity(path)

@@ -6,8 +6,9 @@ dropped at any time; the source then goes on from the position that the manifest
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -22,6 +23,8 @@ from pintext.events.writer import Advance, Batch, Committed, StoreWriter
 
 __all__ = ["Intake", "Origin"]
 
+_FULL_BYTES = 256 * 2**20
+"""Memory of events and letters that makes a commit due, however few they are."""
 _ALARM_FROM = 1_000
 """Events that must have been seen before their bad share can stop a run."""
 _ALARM_OVER = 20_000
@@ -74,6 +77,7 @@ class Intake:
     def clear(self) -> None:
         """Drop everything of which no commit has begun."""
         self.pending = 0
+        self._bytes = 0
         self._since = 0.0
         self._origins: list[Origin] = []
         self._advances: list[Advance] = []
@@ -112,6 +116,7 @@ class Intake:
         self.pending += len(places)
         advance = pl.Series("advance", stretches[judged.good["index"].to_numpy()], pl.UInt32)
         self._events.append(judged.good.drop("index").with_columns(advance))
+        self._bytes += int(judged.good.estimated_size()) + sum(map(_size, judged.kept))
         self._ignored.update(stretches[judged.ignored].tolist())
         for reject, event in zip(judged.bad, judged.kept, strict=True):
             stretch, place = int(stretches[reject.row]), int(places[reject.row])
@@ -128,8 +133,8 @@ class Intake:
 
     @property
     def full(self) -> bool:
-        """Whether enough events wait for a commit."""
-        return self.pending >= self._config.commit_events
+        """Whether enough events, or large ones, wait for a commit."""
+        return self.pending >= self._config.commit_events or self._bytes >= _FULL_BYTES
 
     def begin_commit(self) -> frozenset[str]:
         """Have what was taken stored in a thread, after what is being stored already.
@@ -200,3 +205,8 @@ class Intake:
             f"of the {self.pending:,} since the latest commit. Mend the settings or the source and "
             "start again; or allow more (--max-bad-share)"
         )
+
+
+def _size(event: Mapping[str, Any] | None) -> int:
+    """About the memory that what a letter keeps of an event takes."""
+    return 1_000 + sum(len(str(value)) for value in (event or {}).values())

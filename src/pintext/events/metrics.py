@@ -1,4 +1,4 @@
-"""Metrics of an ingester for Prometheus, on a port of this machine alone."""
+"""Metrics of an ingester for Prometheus."""
 
 from types import TracebackType
 from typing import Self
@@ -11,7 +11,7 @@ __all__ = ["Metrics"]
 
 
 class Metrics:
-    """Serves the latest progress at ``http://127.0.0.1:PORT/metrics`` while it is open.
+    """Serves the latest progress at ``http://HOST:PORT/metrics`` while it is open.
 
     ``pintext_ingest_events_total`` by ``outcome`` (``stored``, ``duplicates``, ``ignored``,
     ``expired``, ``dead_…``), ``pintext_ingest_read_total``, ``pintext_ingest_lag`` and
@@ -19,13 +19,14 @@ class Metrics:
 
     Args:
         port: where to listen.
+        host: on which address; by default only this machine can ask.
 
     Raises:
         IngestError: the port is taken.
         MissingExtraError: the package prometheus-client is not installed.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         try:
             from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
         except ImportError:
@@ -46,9 +47,9 @@ class Metrics:
         )
         self._before: dict[str, int] = {"read": 0}
         try:
-            self._server, self._thread = start_http_server(port, "127.0.0.1", registry)
+            self._server, self._thread = start_http_server(port, host, registry)
         except OSError as error:
-            raise IngestError(f"port {port} for metrics: {reason(error)}") from None
+            raise IngestError(f"metrics at {host}:{port}: {reason(error)}") from None
 
     def update(self, progress: IngestProgress) -> None:
         """Take over the latest figures."""

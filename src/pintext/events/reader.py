@@ -1,5 +1,6 @@
 """Files of events, piece by piece: JSON lines, CSV, TSV, Parquet."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ SUFFIXES = (
 
 _SLICE = 50_000
 _WHITE = np.frombuffer(b" \t\r\n", np.uint8)
+_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 _REQUIRED = ("event_id", "timestamp", "pin_id", "action")
 
 
@@ -126,7 +128,9 @@ def _parquet(path: Path, mapping: EventMapping, after: int) -> Iterator[Events]:
 
 def _require(path: Path, mapping: EventMapping, found: list[str]) -> None:
     """Refuse a table without the columns that every event needs, or that names one twice."""
-    listed = ", ".join(map(repr, found[:20])) or "none"
+    # Where a file lacks its header these are values, which nobody should read in a log.
+    names = [name for name in found[:20] if _NAME.fullmatch(name)]
+    listed = ", ".join(map(repr, names)) or "none that looks like a name"
     for name in RAW_SCHEMA:
         called = mapping.fields.get(name, name)
         if found.count(called) > 1:
@@ -147,7 +151,7 @@ def _check_types(path: Path, mapping: EventMapping, schema: pl.Schema) -> None:
         if name == "timestamp":
             right = text or kind.is_numeric() or kind in (pl.Date, pl.Datetime)
         else:
-            right = text or kind.is_integer()
+            right = text or kind.is_integer() or (form == pl.Int64 and kind.is_float())
         if not right:
             raise DataError(
                 f"{path}: column {called!r} is {kind}; expected "
