@@ -100,7 +100,7 @@ class TrainConfig(Config, frozen=True):
     negatives: Annotated[
         int,
         Meta(ge=1, le=1024, title="rho", description="random background entities for each pair"),
-    ] = 64
+    ] = 32
     max_norm: Annotated[
         float,
         Meta(gt=0, le=1e6, title="gamma", description="radius of the ball that holds every row"),
