@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import re
 import secrets
 import time
@@ -32,9 +33,9 @@ class Guard:
 
     A request is read whole before the inner application sees it, within limits of size and time:
     a client that sends slowly takes a little memory and nothing else. While the event loop stays
-    behind by more than ``max_wait_ms``, new requests get 503 at once (a standing queue, not a
-    burst; CoDel tells them apart in the same way: by the least delay of a while). Routes that tell
-    an operator how the service is are always answered.
+    behind by more than ``max_wait_ms``, a part of the new requests gets 503 at once (a standing
+    queue, not a burst; CoDel tells them apart in the same way: by the least delay of a while).
+    Routes that tell an operator how the service is are always answered.
 
     Args:
         app: the application.
@@ -62,8 +63,12 @@ class Guard:
             await asyncio.sleep(every)
             self._lags.append(time.monotonic() - before - every)
 
-    def _behind(self) -> bool:
-        return self._in_progress > _FEW and min(self._lags) > self._max_lag
+    def _sheds(self) -> bool:
+        """Whether to refuse a request: more of them the further behind, but never all."""
+        lag = min(self._lags)
+        if self._in_progress <= _FEW or lag <= self._max_lag:
+            return False
+        return random.random() > self._max_lag / lag  # noqa: S311  (guards no secret)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -110,7 +115,7 @@ class Guard:
 
     async def _admit(self, scope: Any, receive: Any) -> bytes:
         """Read a request whole, or refuse it."""
-        if self._behind() and scope["path"] not in _OPERATIONS:
+        if self._sheds() and scope["path"] not in _OPERATIONS:
             self._metrics.shed("busy")
             raise retry_later("the service has more to do than it can; try again", "overloaded")
         if scope["method"] in ("GET", "HEAD", "DELETE", "OPTIONS"):
