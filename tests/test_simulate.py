@@ -239,6 +239,15 @@ def test_ingest_takes_it_and_keeps_the_label(pins: Path, tmp_path: Path, name: s
     assert stored(store)["position"].min() == 1
 
 
+def test_pairs_of_it_say_so(pins: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    write_messages(Simulation(pins, SimulationConfig(events=5_000)), file)
+    done = run("pairs", file, "--pins", pins, "--out", tmp_path / "pairs")
+    assert done.exit_code == 0, done.stderr
+    summary = json.loads((tmp_path / "pairs" / "_summary.json").read_bytes())
+    assert "of the events are simulated" in summary["warnings"][0]["message"]
+
+
 def test_home_feed_asks_by_interests(pins: Path, tmp_path: Path) -> None:
     interests = tmp_path / "interests.jsonl"
     rows = [{"id": f"i{n}", "likes": [f"t{n}w{word}" for word in range(9)]} for n in range(9)]

@@ -122,7 +122,7 @@ class _Making:
                 tallies = self._tally(joins, store, made, old)
                 entries = self._catalogues(joins, files, work)
                 tasks = self._tasks(joins, tallies, entries, made)
-            summary = Summary(tasks, entries, warnings(tasks, entries), refused)
+            summary = Summary(tasks, entries, warnings(tasks, entries, store.simulated), refused)
             manifest = Manifest(
                 text_rules=TEXT_RULES,
                 settings=self._config.to_dict(),

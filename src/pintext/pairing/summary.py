@@ -239,9 +239,20 @@ def _reasons(engine: Engine, judged: str, capped: str) -> dict[str, int]:
     return reasons
 
 
-def warnings(tasks: dict[str, TaskSummary], catalogues: dict[str, CatalogueEntry]) -> list[Warned]:
-    """What should be looked at before training on the pairs."""
+def warnings(
+    tasks: dict[str, TaskSummary], catalogues: dict[str, CatalogueEntry], simulated: int = 0
+) -> list[Warned]:
+    """What should be looked at before training on the pairs.
+
+    Args:
+        tasks: the figures by task.
+        catalogues: the catalogues.
+        simulated: events that :mod:`pintext.simulation` made up.
+    """
     found = []
+    if simulated:
+        made_up = f"{simulated:,} of the events are simulated; what is learned from them says"
+        found.append(Warned("", f"{made_up} nothing about people"))
     for name, catalogue in catalogues.items():
         if catalogue.entries and catalogue.without_text >= NO_TEXT_SHARE * catalogue.entries:
             share = catalogue.without_text / catalogue.entries
