@@ -5,7 +5,10 @@ from multiprocessing.connection import Connection
 
 import polars as pl
 
+from index_data import topic_model
 from pintext.index.pin_index import PinIndex
+
+topic_model().encode("w1")  # loads the compiler here, once, not in each process that is forked
 
 
 def change(draw: random.Random) -> dict[str, object]:

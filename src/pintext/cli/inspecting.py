@@ -170,21 +170,34 @@ def info(model: Path, verify: bool, source: Path | None, column: str, force_json
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["word2vec", "projector"]),
+    type=click.Choice(["word2vec", "projector", "opensearch"]),
     default="word2vec",
     show_default=True,
-    help="word2vec: one text file; projector: a folder for the Embedding Projector.",
+    help="word2vec: one text file; projector: a folder for the Embedding Projector; opensearch: a "
+    "folder with mapping, documents and an example query, of an index.",
 )
+@click.option("--query", help="Text of the example query.  [default: that of the first pin]")
 @overwrite_option
-def export(model: Path, out: Path, form: Any, overwrite: bool) -> None:
+def export(model: Path, out: Path, form: Any, query: str | None, overwrite: bool) -> None:
     """Write the dictionary to OUT for other programs.
+
+    With the folder of an index in place of MODEL: its pins, words and tokens, for a cluster of
+    OpenSearch or Elasticsearch.
 
     \b
     Example:
-      pintext export model/ words.vec
+      pintext export model/ dictionary.vec
       pintext export model/ projector/ --format projector
+      pintext export index/ cluster/ --format opensearch
     """
     from pintext.model import PinTextModel
 
-    PinTextModel.from_pretrained(model).export(out, form, overwrite=overwrite)
+    if (form == "opensearch") != is_index(model):
+        raise click.UsageError("--format opensearch wants an index, the others want a model")
+    if form == "opensearch":
+        from pintext.index.opensearch import export_opensearch
+
+        export_opensearch(open_index(model), out, query=query, overwrite=overwrite)
+    else:
+        PinTextModel.from_pretrained(model).export(out, form, overwrite=overwrite)
     note(f"written to {out}")

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from pintext import model_folder
-from pintext.arrays import F32
+from pintext.arrays import F32, I32
 from pintext.errors import ConfigError, DataError, ModelMismatchError, PinIndexError
 from pintext.files import new_folder, reason
 from pintext.index import searching, writing
@@ -222,6 +222,12 @@ class PinIndex:
         model_folder.verify(self.folder / MODEL)
         snapshot = open_latest(self.folder, None, verify=True).snapshot
         snapshot.rows.verify(snapshot.all_rows)
+
+    def stored(self, batch_rows: int = 65_536) -> Iterator[tuple[list[dict[str, Any]], I32]]:
+        """Every pin as :meth:`documents` gives it, and its tokens; batch by batch, by rows."""
+        snapshot = self._snapshot
+        for rows, documents in snapshot.all_documents(batch_rows):
+            yield [msgspec.json.decode(found) for found in documents], snapshot.rows.tokens(rows)
 
     # ------------------------------------------------------------------------ searching
 

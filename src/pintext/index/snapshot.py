@@ -124,8 +124,8 @@ class Snapshot:
             document: bytes = self._searcher.doc(hits[0][1])["document"][0]
         return document
 
-    def all_documents(self, batch_rows: int) -> Iterator[list[bytes]]:
-        """The stored JSON of every pin, in the order of the rows."""
+    def all_documents(self, batch_rows: int) -> Iterator[tuple[I64, list[bytes]]]:
+        """Rows and stored JSON of every pin, in the order of the rows."""
         from tantivy import FieldType, Order, Query
 
         start, stop = 0, len(self.rows)
@@ -136,7 +136,8 @@ class Snapshot:
                 hits = self._searcher.search(
                     query, batch_rows, count=False, order_by_field="row", order=Order.Asc
                 ).hits
-                yield [self._searcher.doc(place)["document"][0] for _, place in hits]
+                rows = np.fromiter((row for row, _ in hits), np.int64, len(hits))
+                yield rows, [self._searcher.doc(place)["document"][0] for _, place in hits]
             start = end
 
     @cached_property
@@ -229,7 +230,7 @@ class Snapshot:
                 (
                     Occur.Should,
                     Query.const_score_query(
-                        Query.term_query(self._schema, "token", token, "basic"), weight
+                        Query.term_query(self._schema, "token", token, "basic"), max(weight, 0.0)
                     ),
                 )
                 for token, weight in zip(tokens, weights, strict=True)

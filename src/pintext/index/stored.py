@@ -46,6 +46,6 @@ def stored_frames(snapshot: Snapshot) -> Iterator[pl.DataFrame]:
     for field in columns.fields:
         schema[field.name] = pl.List(pl.String) if field.many else _TYPES[field.kind]
     yield pl.DataFrame(schema=schema)
-    for documents in snapshot.all_documents(BATCH_ROWS):
+    for _, documents in snapshot.all_documents(BATCH_ROWS):
         lines = pl.Series(documents, dtype=pl.Binary).cast(pl.String)
         yield lines.str.json_decode(pl.Struct(schema)).struct.unnest()

@@ -1,0 +1,147 @@
+"""The export for a cluster finds the candidates that the embedded index compares."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from index_data import DAY, FILTER_COLUMNS, passes, some_pins, topic_model
+from pintext import IndexConfig, PinIndex, PinTextModel
+from pintext.errors import PinIndexError
+from pintext.index.opensearch import cluster_query, export_opensearch
+from pintext.text import split
+
+Documents = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def model() -> PinTextModel:
+    return topic_model()
+
+
+@pytest.fixture(scope="module")
+def pins(model: PinTextModel) -> pl.DataFrame:
+    return some_pins(1200, model)
+
+
+@pytest.fixture(scope="module")
+def index(
+    tmp_path_factory: pytest.TempPathFactory, pins: pl.DataFrame, model: PinTextModel
+) -> PinIndex:
+    config = IndexConfig(filter_columns=FILTER_COLUMNS)
+    folder = tmp_path_factory.mktemp("index") / "index"
+    made = PinIndex.build(pins, model, folder, config=config)
+    made.delete(["pin-3", "pin-1100"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def exported(index: PinIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cluster") / "cluster"
+    assert export_opensearch(index, folder, query="w1 w31") == 1198
+    return folder
+
+
+def documents(folder: Path) -> Documents:
+    text = (folder / "documents.ndjson").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    return {head["index"]["_id"]: body for head, body in zip(lines[::2], lines[1::2], strict=True)}
+
+
+def values_at(document: dict[str, Any], path: str) -> list[Any]:
+    value: Any = document
+    for name in path.split("."):
+        value = value[name]
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+_HOLDS: dict[str, Callable[[Any, Any], bool]] = {
+    "gte": lambda value, bound: value >= bound,
+    "lt": lambda value, bound: value < bound,
+}
+
+
+def matches(document: dict[str, Any], clause: dict[str, Any]) -> float | None:
+    """The score that the query language gives, ``None`` where a document does not match."""
+    ((kind, body),) = clause.items()
+    if kind == "match_none":
+        return None
+    if kind == "constant_score":
+        return body["boost"] if matches(document, body["filter"]) is not None else None
+    if kind == "bool":
+        if any(matches(document, inner) is None for inner in body["filter"]):
+            return None
+        scores = [matches(document, inner) for inner in body["should"]]
+        there = [score for score in scores if score is not None]
+        return sum(there) if len(there) >= body["minimum_should_match"] else None
+    ((path, wanted),) = body.items()
+    values = values_at(document, path)
+    if kind == "range":
+        found = any(all(_HOLDS[b](v, bound) for b, bound in wanted.items()) for v in values)
+    else:
+        found = any(value in (wanted if kind == "terms" else [wanted]) for value in values)
+    return 1.0 if found else None
+
+
+def answer(body: dict[str, Any], cluster: Documents) -> dict[str, float]:
+    scores = {name: matches(document, body["query"]) for name, document in cluster.items()}
+    there = {name: score for name, score in scores.items() if score is not None}
+    return dict(sorted(there.items(), key=lambda item: -item[1])[: body["size"]])
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        None,
+        {"color": "red"},
+        {"tags": ["t1", "t5"], "sold": True},
+        {"price": {"gte": -10, "lt": 25.5}},
+        {"day": {"gte": DAY.isoformat()}},
+    ],
+)
+@pytest.mark.parametrize("query", ["w1 w31 w61", "w5", "unknown"])
+def test_the_same_candidates(
+    index: PinIndex, exported: Path, query: str, filters: dict[str, Any] | None
+) -> None:
+    cluster = documents(exported)
+    found = answer(cluster_query(index, query, filters=filters), cluster)
+    probes = index.tokens.probe(index.model.encode([query]), index.retrieval.probes)
+    snapshot = index._snapshot
+    rows = snapshot.token_rows(
+        [token for token in probes.tokens[0].tolist() if token >= 0],
+        probes.weights[0].tolist()[: int((probes.tokens[0] >= 0).sum())],
+        index.retrieval.candidates,
+        snapshot.filtered(filters),
+    )
+    assert set(found) == set(snapshot.rows.ids(rows))
+    assert bool(found) == (query != "unknown")
+
+
+def test_what_is_exported(index: PinIndex, exported: Path, pins: pl.DataFrame) -> None:
+    cluster = documents(exported)
+    assert set(cluster) == set(pins["id"]) - {"pin-3", "pin-1100"}
+    for name in ("pin-0", "pin-5", "pin-700"):
+        document = cluster[name]
+        assert document["document"] == index.documents([name])[0]
+        pin = document["document"]
+        text = " ".join([pin["title"] or "", *pin["description"]])
+        assert document["words"].split() == split(text)
+        assert passes(pin, {"color": pin["color"]}) == (pin["color"] is not None)
+    mapping = json.loads((exported / "mapping.json").read_text())["mappings"]["properties"]
+    assert mapping["fields"]["properties"] == {
+        "color": {"type": "keyword"},
+        "tags": {"type": "keyword"},
+        "price": {"type": "double"},
+        "sold": {"type": "boolean"},
+        "day": {"type": "date"},
+    }
+    assert mapping["words"]["analyzer"] == "whitespace"
+    example = json.loads((exported / "query.json").read_text())
+    assert example == cluster_query(index, "w1 w31")
+    boosts = [part["constant_score"]["boost"] for part in example["query"]["bool"]["should"]]
+    assert min(boosts) >= 0  # Lucene refuses a negative boost
+    with pytest.raises(PinIndexError, match="overwrite"):
+        export_opensearch(index, exported)
