@@ -62,7 +62,7 @@ def search(snapshot: Snapshot, wanted: Wanted, mode: Mode, notice: str | None = 
         rows = _near_rows(snapshot, wanted, probes)
     else:
         matches = _text_matches(snapshot, wanted, max(wanted.k, _TEXT_CANDIDATES))
-        rows = np.union1d(_near_rows(snapshot, wanted, probes), matches.rows)
+        rows = _union(_near_rows(snapshot, wanted, probes), matches.rows)
     compared = len(rows)
     if len(wanted.excluded):
         rows = rows[~np.isin(rows, wanted.excluded)]
@@ -123,6 +123,12 @@ def _near_rows(snapshot: Snapshot, wanted: Wanted, probes: Probes) -> I64:
     )
 
 
+def _union(first: I64, second: I64) -> I64:
+    """The rows that are in one of two, sorted; quicker than NumPy's by not hashing so few."""
+    rows = np.sort(np.concatenate((first, second)))
+    return rows[np.flatnonzero(np.diff(rows, prepend=-1))]
+
+
 def _text_matches(snapshot: Snapshot, wanted: Wanted, limit: int) -> Matches:
     if wanted.min_similarity is not None:
         limit = max(limit, _CUT_OFF_DEPTH)
@@ -135,9 +141,12 @@ def _text_matches(snapshot: Snapshot, wanted: Wanted, limit: int) -> Matches:
 def _fused(rows: I64, similarities: F32, matches: Matches) -> NDArray[np.float64]:
     """What each row is worth by reciprocal rank; ``rows`` are sorted and hold the matches."""
     worth = np.empty(len(rows))
+    if not len(rows):
+        return worth
     worth[np.lexsort((rows, -similarities))] = 1 / (_RANK_OFFSET + np.arange(1, len(rows) + 1))
-    kept = matches.rows[np.isin(matches.rows, rows, assume_unique=True)]
-    worth[np.searchsorted(rows, kept)] += 1 / (_RANK_OFFSET + np.arange(1, len(kept) + 1))
+    places = np.minimum(np.searchsorted(rows, matches.rows), len(rows) - 1)
+    places = places[rows[places] == matches.rows]  # a cut-off or exclusion may have dropped some
+    worth[places] += 1 / (_RANK_OFFSET + np.arange(1, len(places) + 1))
     return worth
 
 

@@ -136,7 +136,7 @@ class Snapshot:
                 hits = self._searcher.search(
                     query, batch_rows, count=False, order_by_field="row", order=Order.Asc
                 ).hits
-                rows = np.fromiter((row for row, _ in hits), np.int64, len(hits))
+                rows = np.array([row for row, _ in hits], np.int64)
                 yield rows, [self._searcher.doc(place)["document"][0] for _, place in hits]
             start = end
 
@@ -166,17 +166,15 @@ class Snapshot:
             hits = self._searcher.search(
                 query, max(1, limit), count=False, order_by_field="row", order=Order.Asc
             ).hits
-        return np.fromiter((row for row, _ in hits), np.int64, len(hits))
+        return np.array([row for row, _ in hits], np.int64)
 
-    def _best_rows(self, query: "tantivy.Query", limit: int) -> tuple[I64, NDArray[np.float64]]:
+    def _best_rows(self, query: "tantivy.Query", limit: int) -> tuple[I64, list[float]]:
         """The rows of the pins that match best, and their scores."""
         with guarded(self.folder / FOLDER):
             hits = self._searcher.search(query, limit, count=False).hits
-            places = [place for _, place in hits]
-            rows = self._searcher.fast_field_values("row", places)
-        scores = np.fromiter((score for score, _ in hits), np.float64, len(hits))
+            rows = self._searcher.fast_field_values("row", [place for _, place in hits])
         try:
-            return np.fromiter(rows, np.int64, len(rows)), scores
+            return np.array(rows, np.int64), [score for score, _ in hits]
         except TypeError:
             raise IndexFormatError(f"{self.folder / FOLDER}: damaged: a pin has no row") from None
 
@@ -250,7 +248,8 @@ class Snapshot:
         """
         if not words:
             return Matches(np.zeros(0, np.int64), np.zeros(0))
-        rows, scores = self._best_rows(_within(self._word_query(words), filtered), limit)
+        rows, listed = self._best_rows(_within(self._word_query(words), filtered), limit)
+        scores = np.array(listed)
         order = np.lexsort((rows, -scores))
         return Matches(rows[order], scores[order])
 
@@ -268,7 +267,7 @@ class Snapshot:
             ]
         )
         rows, scores = self._best_rows(query, len(ids))
-        return dict(zip(rows.tolist(), scores.tolist(), strict=True))
+        return dict(zip(rows.tolist(), scores, strict=True))
 
     def _word_query(self, words: list[str]) -> "tantivy.Query":
         from tantivy import Occur, Query
