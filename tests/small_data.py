@@ -54,6 +54,7 @@ def make_small_folder(folder: Path) -> None:
     (folder / "pins.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     queries = ["wood cabinets", "alaska train ride", "zebra"]
     (folder / "queries.txt").write_text("\n".join(queries) + "\n", encoding="utf-8")
+    (folder / "held-out.csv").write_text("query,pin_id\noak,2\nalaska,3\n", encoding="utf-8")
     (folder / "gone.txt").write_text("17\n18\n", encoding="utf-8")
     make_small_store(folder / "events")
     (folder / "ingest.toml").write_text('tasks = ["search"]\n', encoding="utf-8")

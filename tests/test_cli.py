@@ -68,6 +68,7 @@ def json_lines(text: str | bytes) -> list[dict[str, Any]]:
 
 def test_the_verbs() -> None:
     assert sorted(commands.commands) == [
+        "calibrate",
         "compact",
         "delete",
         "demo",

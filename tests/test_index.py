@@ -30,6 +30,7 @@ from pintext.errors import (
     ModelMismatchError,
     PinIndexError,
 )
+from pintext.index.calibration import calibrate
 from pintext.index.lock import locked
 from some_models import some_model
 
@@ -311,6 +312,26 @@ def test_recall_was_expected_and_measured(index: PinIndex) -> None:
     assert index.retrieval.expected_recall >= 0.95
     assert index.retrieval.measured_recall >= 0.95
     assert index.config == CONFIG
+
+
+def test_calibration_counts_hits_above_each_cut_off(index: PinIndex) -> None:
+    queries = [f"w{n} w{n + 30} w{n + 300}" for n in range(20)]
+    hits = {query: index.search(query, 10, mode="embedding") for query in queries}
+    pairs = [(query, hit.id) for query in queries for hit in list(hits[query])[:6:2]]
+    pairs += [(queries[0], "nothing"), ("zebra", "pin-1")]
+    frame = pl.DataFrame(pairs, ["query", "pin_id"], orient="row")
+    for cutoff in calibrate(index, frame, thresholds=(0.0, 0.9, 0.96, 1.1)):
+        least = cutoff.min_similarity
+        kept = [(q, h.id) for q in queries for h in hits[q] if h.similarity >= least]
+        right = len(set(kept) & set(pairs))
+        assert cutoff.hits == len(kept)
+        assert cutoff.precision == pytest.approx(right / len(kept) if kept else 0)
+        assert cutoff.recall == pytest.approx(right / len(pairs))
+        assert cutoff.answered == pytest.approx(len({q for q, _ in kept}) / 21)
+    with pytest.raises(DataError, match="no column 'pin_id'"):
+        calibrate(index, frame.drop("pin_id"))
+    with pytest.raises(DataError, match="no pair"):
+        calibrate(index, frame.head(0))
 
 
 # --- opening --------------------------------------------------------------------------------------

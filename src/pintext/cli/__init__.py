@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from pintext.cli.evaluating import evaluate
-from pintext.cli.indexing import compact, delete, index, search, upsert
+from pintext.cli.indexing import calibrate, compact, delete, index, search, upsert
 from pintext.cli.ingesting import ingest
 from pintext.cli.inspecting import explain, export, info, nn
 from pintext.cli.making import demo, embed, train
@@ -68,7 +68,7 @@ def commands() -> None:
 
 VERBS = (
     *(simulate, ingest, pairs, train, tune, evaluate, embed),
-    *(index, search, upsert, delete, compact),
+    *(index, search, calibrate, upsert, delete, compact),
     *(nn, explain, info, export, serve, demo),
 )
 for verb in VERBS:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pintext.index.fields import Field
 
 __all__ = [
+    "calibrate",
     "compact",
     "delete",
     "index",
@@ -275,6 +276,39 @@ def compact(index: Path, quiet: bool, force_json: bool) -> None:
     with _progress(quiet) as callback:
         opened.compact(callback)
     show_facts(index_facts(opened), force_json)
+
+
+@click.command()
+@index_argument
+@click.argument("pairs", type=click.Path(path_type=Path))
+@k_option
+@json_option
+def calibrate(index: Path, pairs: Path, k: int, force_json: bool) -> None:
+    """Measure with held-out PAIRS what precision and recall a --min-similarity in INDEX gives.
+
+    PAIRS has the columns query and pin_id; of a split, only rows of 'test' count. What is right but
+    in no pair counts as wrong, so the precision is at least what is said.
+
+    \b
+    Example:
+      pintext calibrate index/ held-out.csv -k 5
+    """
+    from pintext.index.calibration import calibrate as measure
+    from pintext.index.calibration import held_out
+
+    cutoffs = measure(open_index(index), held_out(pairs), k=k)
+    rows = [
+        {
+            name: round(value, 4) if isinstance(value, float) else value
+            for name, value in cutoff._asdict().items()
+        }
+        for cutoff in cutoffs
+    ]
+    if as_table(force_json):
+        write_table(rows, "What a cut-off gives")
+    else:
+        for row in rows:
+            write_json(row)
 
 
 # -------------------------------------------------------------------------------- for others

@@ -17,6 +17,8 @@
 ``hits``         what a search gives back
 ``writing``      upsert and delete
 ``stored``       pins as they are given back
+``calibration``  what a cut-off by similarity gives
+``opensearch``   the same documents and query for a cluster
 ===============  =====================================================================
 
 The names below are imported when they are first used: settings must not cost the rest.

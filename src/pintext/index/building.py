@@ -21,7 +21,7 @@ from pintext.index.rows import RowWriter
 from pintext.index.settings import IndexConfig
 from pintext.index.terms import FOLDER, json_lines, make_terms, writes
 from pintext.model import PinTextModel
-from pintext.tokens import TokenScheme, TokensConfig, make_tokens
+from pintext.tokens import TokenPlan, TokenScheme, plan_tokens
 
 if TYPE_CHECKING:
     import tantivy
@@ -81,11 +81,11 @@ class Source(NamedTuple):
 
 def build_generation(
     folder: Path, source: Source, model: PinTextModel, config: IndexConfig, callback: Callback
-) -> TokenScheme:
+) -> TokenPlan:
     """Fill an empty folder with rows, tokens and an inverted index, all of it on the disk.
 
     Returns:
-        The tokens' scheme.
+        The plan that was followed.
 
     Raises:
         DataError: the pins cannot be used.
@@ -98,8 +98,14 @@ def build_generation(
     vectors: F32 = np.zeros((0, model.dim), np.float32)
     if pins:
         vectors = np.memmap(embedded, np.float32, "r", shape=(pins, model.dim))
-    settings = TokensConfig(kind=config.scheme, seed=config.seed)
-    scheme = make_tokens(vectors, settings, fingerprint=model.fingerprint)
+    plan = plan_tokens(
+        vectors,
+        config.recall,
+        kind=config.scheme,
+        seed=config.seed,
+        fingerprint=model.fingerprint,
+    )
+    scheme = plan.scheme
     scheme.save(folder)
     (folder / FOLDER).mkdir()
     rows = RowWriter(folder, model.dim, scheme.per_pin)
@@ -121,7 +127,7 @@ def build_generation(
     embedded.unlink()
     sync(folder / FOLDER)
     sync(folder)
-    return scheme
+    return plan
 
 
 def _embed(path: Path, source: Source, model: PinTextModel, callback: Callback) -> int:

@@ -20,8 +20,6 @@ from pintext.tokens.scheme import FILE as TOKENS
 
 __all__ = ["in_shard", "make_generation", "measured_recall", "remove_stale"]
 
-_FEWEST_PROBES, _MOST_PROBES = 8, 512
-_CANDIDATES_A_PROBE = 100
 _MEASURED_PINS = 100
 _MEASURED_K = 10
 
@@ -38,32 +36,21 @@ def make_generation(
     """
     folder = base.folder(index)
     folder.mkdir()
-    scheme = build_generation(folder, source, model, base.config, callback)
+    plan = build_generation(folder, source, model, base.config, callback)
+    retrieval = Retrieval(plan.probes, plan.candidates, plan.expected_recall)
     manifest = msgspec.structs.replace(
-        base, per_pin=scheme.per_pin, tokens_sha256=digest(folder / TOKENS)
+        base,
+        per_pin=plan.scheme.per_pin,
+        retrieval=retrieval,
+        tokens_sha256=digest(folder / TOKENS),
     )
-    snapshot = Snapshot(manifest, folder, open_terms(folder / FOLDER), scheme, 0)
+    snapshot = Snapshot(manifest, folder, open_terms(folder / FOLDER), plan.scheme, 0)
     callback(Progress("measuring", 0, len(snapshot)))
-    manifest = msgspec.structs.replace(manifest, retrieval=_planned(snapshot))
+    recall = measured_recall(snapshot, base.config.seed + 1)
+    retrieval = msgspec.structs.replace(retrieval, measured_recall=recall)
+    manifest = msgspec.structs.replace(manifest, retrieval=retrieval)
     manifest.write(index)
     return manifest
-
-
-def _planned(snapshot: Snapshot) -> Retrieval:
-    """The fewest probes that find what the settings ask for, on one sample of the pins.
-
-    What they find on another sample is what they are then said to find.
-    """
-    config = snapshot.manifest.config
-    probes, most = _FEWEST_PROBES, max(_FEWEST_PROBES, min(snapshot.scheme.n_tokens, _MOST_PROBES))
-    while True:
-        retrieval = Retrieval(probes, _CANDIDATES_A_PROBE * probes, 0.0)
-        expected = measured_recall(snapshot.with_retrieval(retrieval), config.seed)
-        if expected >= config.recall or probes == most:
-            break
-        probes = min(most, probes * 3 // 2)
-    measured = measured_recall(snapshot.with_retrieval(retrieval), config.seed + 1)
-    return Retrieval(probes, retrieval.candidates, expected, measured)
 
 
 def measured_recall(snapshot: Snapshot, seed: int) -> float:

@@ -7,14 +7,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from pintext.arrays import F32, I64
 from pintext.errors import DataError, IndexFormatError
 from pintext.index.fields import Filters, field_query, filter_key
-from pintext.index.manifest import Manifest, Retrieval
+from pintext.index.manifest import Manifest
 from pintext.index.rows import Rows
 from pintext.index.terms import FOLDER, guarded, place
 from pintext.tokens import TokenScheme
@@ -86,11 +85,6 @@ class Snapshot:
         self.rows = Rows(folder, manifest.dim, manifest.per_pin)
         self._filters: OrderedDict[bytes, Filtered] = OrderedDict()
         self._filters_lock = Lock()
-
-    def with_retrieval(self, retrieval: Retrieval) -> "Snapshot":
-        """The same state, asked in another way."""
-        manifest = msgspec.structs.replace(self.manifest, retrieval=retrieval)
-        return Snapshot(manifest, self.folder, self.terms, self.scheme, self.commit)
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
