@@ -139,7 +139,8 @@ def retrieval_question(
         .join(known, on=["query", "pin"], how="anti")
     )
     asked = held_out["query"].unique().sort()
-    more = pl.Series("pin", [], pl.String) if pins is None else pins.alias("pin").drop_nulls()
+    more = pl.Series("pin", [] if pins is None else pins, pl.String).drop_nulls()
+    more = more.filter(more.str.strip_chars() != "")
     candidates = pl.concat([known["pin"], held_out["pin"], more]).unique().sort()
     if asked.len() > max_queries:
         asked = asked.sample(max_queries, seed=0).sort()
