@@ -100,12 +100,14 @@ def test_overload_is_shed_at_once_and_passes(served: Served) -> None:
     threads = [threading.Thread(target=ask, args=(number * 977,)) for number in range(24)]
     for thread in threads:
         thread.start()
-    until(lambda: len(answers) > 600 and any(answer.is_success for answer in answers))
-    assert served.client.get("/health").is_success  # operators see it all the time
-    assert served.client.get("/ready").is_success
-    ended.set()
-    for thread in threads:
-        thread.join()
+    try:
+        until(lambda: len(answers) > 300 and any(answer.is_success for answer in answers), 300)
+        assert served.client.get("/health").is_success  # operators see it all the time
+        assert served.client.get("/ready").is_success
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
     counts = Counter(answer.status_code for answer in answers)
     assert set(counts) == {200, 503}
     refused = [answer for answer in answers if answer.status_code == 503]
