@@ -79,6 +79,7 @@ def test_the_verbs() -> None:
         "index",
         "info",
         "ingest",
+        "knn",
         "nn",
         "pairs",
         "search",

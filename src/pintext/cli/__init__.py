@@ -19,6 +19,7 @@ from pintext.cli.indexing import calibrate, compact, delete, index, search, upse
 from pintext.cli.ingesting import ingest
 from pintext.cli.inspecting import explain, export, info, nn
 from pintext.cli.making import demo, embed, train
+from pintext.cli.neighbors import knn
 from pintext.cli.output import Failure, Interrupted
 from pintext.cli.pairing import pairs
 from pintext.cli.serving import serve
@@ -69,7 +70,7 @@ def commands() -> None:
 VERBS = (
     *(simulate, ingest, pairs, train, tune, evaluate, embed),
     *(index, search, calibrate, upsert, delete, compact),
-    *(nn, explain, info, export, serve, demo),
+    *(nn, knn, explain, info, export, serve, demo),
 )
 for verb in VERBS:
     commands.add_command(verb)

@@ -148,7 +148,7 @@ def plan_tokens(
             "the others from 1 on"
         )
     asked, own = _queries(vectors, queries, seed)
-    if not len(asked):
+    if not (len(asked) and vectors.any()):
         scheme = next(_schemes(vectors, kind, seed, fingerprint, threads))
         probes = min(scheme.n_tokens, most_probes)
         return _plan(scheme, probes, vectors, recall, None, None, from_pins=queries is None)
