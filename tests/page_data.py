@@ -3,7 +3,11 @@
 import random
 from typing import Any
 
-from small_data import TOPICS
+import numpy as np
+
+from pintext import PinTextModel
+from pintext.vocabulary import Vocabulary
+from small_data import TASKS, TOPICS
 
 HOSTILE = [
     "<script>window.hacked = 1</script>",
@@ -13,6 +17,17 @@ HOSTILE = [
     "</mark><svg onload=window.hacked=1>",
     "{{constructor.constructor('window.hacked=1')()}}",
 ]
+
+
+def topic_model() -> PinTextModel:
+    """A model as training would make it: the words of a topic lie near to each other."""
+    draw = np.random.default_rng(0)
+    words = [word for topic in TOPICS.values() for word in topic]
+    directions = np.repeat(draw.standard_normal((len(TOPICS), 16)), len(words) // len(TOPICS), 0)
+    rows = directions + 0.4 * draw.standard_normal(directions.shape)
+    counts = np.array([np.arange(len(words), 0, -1) * 10, np.arange(1, len(words) + 1) * 10])
+    vocabulary = Vocabulary.from_words(words, counts, TASKS)
+    return PinTextModel(vocabulary, rows.astype(np.float32))
 
 
 def pins() -> list[dict[str, Any]]:
@@ -28,7 +43,11 @@ def pins() -> list[dict[str, Any]]:
         for number in range(60)
     ]
     hostile = [
-        {"id": f"{number}{text}", "title": f"cupboards {text}", "text": f"{text} cupboards oak"}
+        {
+            "id": f"{number}{text}".replace("/", ""),
+            "title": f"cupboards {text}",
+            "text": f"{text} cupboards oak",
+        }
         for number, text in enumerate(HOSTILE)
     ]
     return friendly + hostile
