@@ -106,21 +106,25 @@ def _probes(snapshot: Snapshot, wanted: Wanted) -> Probes:
     if filtered is not None and filtered.rows is None:
         growth *= (len(snapshot) / max(1, filtered.pins)) ** 0.5
     asked = max(retrieval.probes, min(_MOST_PROBES, round(retrieval.probes * growth)))
-    found = snapshot.scheme.probe(wanted.vector[None, :], asked)
+    scheme = snapshot.scheme if growth == 1 else snapshot.scheme.unheld()
+    found = scheme.probe(wanted.vector[None, :], asked)
     there = found.tokens[0] >= 0
     return Probes(found.tokens[0][there], found.weights[0][there])
 
 
 def _near_rows(snapshot: Snapshot, wanted: Wanted, probes: Probes) -> I64:
-    """Pins that are likely to be the most similar; all that a narrow filter leaves."""
+    """Pins that are likely to be the most similar; all where that is less than was asked for."""
     if wanted.filtered is not None and wanted.filtered.rows is not None:
         return wanted.filtered.rows
     if not len(probes.tokens):
         return np.zeros(0, np.int64)
     limit = max(snapshot.manifest.retrieval.candidates, 4 * wanted.k) + len(wanted.excluded)
-    return snapshot.token_rows(
+    rows = snapshot.token_rows(
         probes.tokens.tolist(), probes.weights.tolist(), limit, wanted.filtered
     )
+    if len(rows) >= wanted.k + len(wanted.excluded):
+        return rows
+    return snapshot.all_rows if wanted.filtered is None else snapshot.rows_of(wanted.filtered)
 
 
 def _union(first: I64, second: I64) -> I64:

@@ -108,6 +108,10 @@ class LearnedTokens(TokenScheme):
         used.per_pin, used.reach = per_pin, reach
         return used
 
+    def unheld(self) -> Self:
+        """The same centroids for queries that want more than the nearest: without a reach."""
+        return self.with_use(per_pin=self.per_pin, reach=0)
+
     def visits(self, count: int) -> int:
         """Groups that are searched for the ``count`` nearest centroids."""
         groups = len(self.centroids.starts) - 1

@@ -111,6 +111,10 @@ class TokenScheme(ABC):
         in_threads(fill, row_blocks(len(vectors)), threads)
         return found
 
+    def unheld(self) -> "TokenScheme":
+        """This scheme with nothing but the number of probes to hold its queries back."""
+        return self
+
     @property
     def n_bytes(self) -> int:
         """Size of what is saved of the scheme, without a header."""
