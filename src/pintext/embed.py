@@ -71,6 +71,7 @@ def embed_file(
     """
     if batch_rows < 1:
         raise ConfigError(f"batch_rows = {batch_rows}: expected 1 or more")
+    _number_types(dtype)
     # The first batch is read here: it tells the type of the ids.
     batches = text_batches(source, column, id_column, batch_rows)
     first = next(batches, TextBatch(pl.Series(dtype=pl.Int64), pl.Series(dtype=pl.String)))
@@ -115,9 +116,7 @@ def write_vectors(
         ConfigError: no such ``dtype``.
         DataError: the file cannot be written, or a number is too large for ``float16``.
     """
-    if dtype not in _TYPES:
-        raise ConfigError(f"dtype = {dtype!r}: expected {' or '.join(_TYPES)}")
-    polars_type, numpy_type = _TYPES[dtype]
+    polars_type, numpy_type = _number_types(dtype)
     vector_type = pl.Array(polars_type, model.dim)
     rows = 0
 
@@ -142,6 +141,12 @@ def write_vectors(
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{out}: cannot be written: {_first_line(error)}") from None
     return rows
+
+
+def _number_types(dtype: str) -> tuple[type[pl.DataType], type[np.floating[Any]]]:
+    if dtype not in _TYPES:
+        raise ConfigError(f"dtype = {dtype!r}: expected {' or '.join(_TYPES)}")
+    return _TYPES[dtype]
 
 
 def text_batches(
