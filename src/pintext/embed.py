@@ -24,7 +24,10 @@ FINGERPRINT_KEY = "pintext.fingerprint"
 """The key of the model's fingerprint in the metadata of a Parquet file of vectors."""
 
 _BLOCK_BYTES = 8 << 20
-_TYPES = {"float32": (pl.Float32, np.float32), "float16": (pl.Float16, np.float16)}
+_TYPES: dict[str, tuple[type[pl.DataType], type[np.floating[Any]]]] = {
+    "float32": (pl.Float32, np.float32),
+    "float16": (pl.Float16, np.float16),
+}
 
 
 class TextBatch(NamedTuple):
