@@ -305,11 +305,17 @@ def text_of(folder: Path, name: str, entry: dict[str, Any], config: CatalogueCon
     return found[0]["pin"] if found else None
 
 
-@pytest.mark.parametrize("name", ["pins.jsonl", "pins.parquet", "pins.csv"])
-@pytest.mark.parametrize("beside", [True, False], ids=["lists", "objects"])
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("pins.jsonl", True),
+        ("pins.jsonl", False),
+        ("pins.parquet", True),
+        ("pins.parquet", False),
+        ("pins.csv", True),  # which holds no objects
+    ],
+)
 def test_annotations(tmp_path: Path, name: str, beside: bool) -> None:
-    if name == "pins.csv" and not beside:
-        pytest.skip("CSV holds no objects")
     entry = {"id": "p1", "title": " Oak table", **(BESIDE if beside else {"annotations": OBJECTS})}
     config = CatalogueConfig(min_confidence=0.5, languages=("en",))
     if name == "pins.csv":  # where a text says nothing stands "None"
