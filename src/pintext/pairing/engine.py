@@ -60,6 +60,7 @@ def engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[Engine]:
 
     Raises:
         MissingExtraError: DuckDB is not installed.
+        KeyboardInterrupt: Ctrl-C, also in the middle of a statement.
         DataError: memory or disk do not suffice, or a file cannot be read.
     """
     try:
@@ -78,6 +79,12 @@ def engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[Engine]:
     connection = duckdb.connect(config=settings)
     try:
         yield Engine(connection)
+    except RuntimeError as error:  # what DuckDB makes of Ctrl-C at some moments
+        if "interrupted" in str(error).lower():
+            raise KeyboardInterrupt from None
+        raise
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
     except duckdb.OutOfMemoryException as error:
         raise DataError(
             f"the pairs do not fit: {_first_line(error)}; give more memory (--memory-gb), fewer "
