@@ -1,7 +1,7 @@
 """Opening an index and following its commits."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pintext.errors import IndexFormatError, ModelFormatError
 from pintext.index.manifest import MANIFEST, Manifest, digest
@@ -9,9 +9,6 @@ from pintext.index.snapshot import Snapshot
 from pintext.index.terms import FOLDER, META, check_terms, commits_of, open_terms
 from pintext.tokens import TokenScheme
 from pintext.tokens.scheme import FILE as TOKENS
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Opened", "open_latest"]
 
