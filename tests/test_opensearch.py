@@ -109,7 +109,7 @@ def test_the_same_candidates(
     cluster = documents(exported)
     found = answer(cluster_query(index, query, filters=filters), cluster)
     probes = index.tokens.probe(index.model.encode([query]), index.retrieval.probes)
-    snapshot = index._snapshot
+    snapshot = index.snapshot
     rows = snapshot.token_rows(
         [token for token in probes.tokens[0].tolist() if token >= 0],
         probes.weights[0].tolist()[: int((probes.tokens[0] >= 0).sum())],

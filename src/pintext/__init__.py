@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pintext.config import TrainConfig
     from pintext.embed import embed_file
     from pintext.errors import PinTextError
-    from pintext.index import IndexConfig, PinIndex
+    from pintext.index import IndexConfig, PinIndex, ShardedIndex
     from pintext.model import PinTextModel
     from pintext.training import train
 
@@ -19,6 +19,7 @@ __all__ = [
     "PinIndex",
     "PinTextError",
     "PinTextModel",
+    "ShardedIndex",
     "TrainConfig",
     "embed_file",
     "train",
@@ -29,6 +30,7 @@ _HOMES = {
     "PinIndex": "pintext.index",
     "PinTextError": "pintext.errors",
     "PinTextModel": "pintext.model",
+    "ShardedIndex": "pintext.index",
     "TrainConfig": "pintext.config",
     "embed_file": "pintext.embed",
     "train": "pintext.training",

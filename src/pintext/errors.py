@@ -12,7 +12,8 @@
     ├── TrainingError        training cannot start or go on
     │   └── DivergedError        the loss is no longer a number
     ├── PinIndexError        an index cannot be made, written or searched
-    │   └── IndexFormatError     foreign, damaged or from a newer version
+    │   ├── IndexFormatError     foreign, damaged or from a newer version
+    │   └── ShardDownError       a shard of it does not answer
     ├── ServeError           the service cannot start or go on
     ├── LockedError          another process writes to the same folder
     └── MissingExtraError    an optional package is not installed
@@ -37,6 +38,7 @@ __all__ = [
     "PinIndexError",
     "PinTextError",
     "ServeError",
+    "ShardDownError",
     "TrainingError",
 ]
 
@@ -95,6 +97,10 @@ class IndexFormatError(PinIndexError, ValueError):
 
 class LockedError(PinTextError, RuntimeError):
     """Another process writes to the same folder."""
+
+
+class ShardDownError(PinIndexError):
+    """A shard of an index does not answer."""
 
 
 class ServeError(PinTextError, RuntimeError):

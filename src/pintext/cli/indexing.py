@@ -31,6 +31,7 @@ from pintext.index.settings import IndexConfig
 if TYPE_CHECKING:
     from pintext.index import Hit, Hits, PinIndex, Progress
     from pintext.index.fields import Field
+    from pintext.index.sharded import AnyIndex
 
 __all__ = [
     "calibrate",
@@ -59,6 +60,12 @@ index_argument = click.argument("index", type=click.Path(path_type=Path))
     "--config", "config_file", type=click.Path(path_type=Path), help="Settings, as .toml or .json."
 )
 @click.option("--shard", metavar="I/N", help="Only part I of N of the pins, chosen by their ids.")
+@click.option(
+    "--tokens",
+    type=click.Path(path_type=Path),
+    help="An index to take the tokens of, so that shards answer like one index; recall, scheme and "
+    "seed are then its own.",
+)
 @overwrite_option
 @quiet_option
 @json_option
@@ -69,6 +76,7 @@ def index(
     out: Path,
     config_file: Path | None,
     shard: str | None,
+    tokens: Path | None,
     overwrite: bool,
     quiet: bool,
     force_json: bool,
@@ -84,6 +92,7 @@ def index(
       pintext index model/ pins.parquet --out index/ --overwrite
       pintext index model/ pins.parquet --out index/ --overwrite --filter-column topic --recall 0.9
       pintext index model/ pins.csv --out index-1/ --text-column title --shard 1/2
+      pintext index model/ pins.csv --out index-2/ --text-column title --shard 2/2 --tokens index-1/
     """
     from pintext.index import PinIndex
     from pintext.model import PinTextModel
@@ -98,6 +107,7 @@ def index(
             config=config,
             overwrite=overwrite,
             shard=part,
+            tokens=None if tokens is None else open_index(tokens),
             callback=callback,
         )
     show_facts(index_facts(made), force_json)
@@ -113,7 +123,9 @@ def _shard(typed: str | None) -> tuple[int, int] | None:
 
 
 @click.command()
-@index_argument
+@click.argument(
+    "indexes", metavar="INDEX...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.argument("query")
 @k_option
 @click.option(
@@ -136,7 +148,7 @@ def _shard(typed: str | None) -> tuple[int, int] | None:
 )
 @json_option
 def search(
-    index: Path,
+    indexes: tuple[Path, ...],
     query: str,
     k: int,
     mode: Any,
@@ -146,13 +158,18 @@ def search(
 ) -> None:
     """Find the pins of INDEX for QUERY; - reads one query a line from standard input.
 
+    Several folders are shards, searched like one index.
+
     \b
     Example:
       pintext search index/ "wood cabinets" -k 5
       pintext search index/ "wood cabinets" --mode text --filter topic=kitchen
+      pintext search index-1/ index-2/ "wood cabinets"
       cat queries.txt | pintext search index/ - --min-similarity 0.3
     """
-    opened = open_index(index)
+    from pintext.index import ShardedIndex
+
+    opened = open_index(indexes[0]) if len(indexes) == 1 else ShardedIndex.open(indexes)
     queries = standard_input() if query == "-" else iter([query])
     chosen = _filters(opened, filters)
     table = as_table(force_json)
@@ -163,7 +180,7 @@ def search(
         _show_hits(opened, text, hits, table)
 
 
-def _show_hits(opened: "PinIndex", query: str, hits: "Hits", table: bool) -> None:
+def _show_hits(opened: "AnyIndex", query: str, hits: "Hits", table: bool) -> None:
     documents = opened.documents(hit.id for hit in hits)
     if not hits:
         note(f"{query!r}: no pin found")
@@ -195,7 +212,7 @@ def _row(hit: "Hit", found: dict[str, Any], names: tuple[str, ...]) -> dict[str,
     }
 
 
-def _filters(opened: "PinIndex", typed: tuple[str, ...]) -> dict[str, Any]:
+def _filters(opened: "AnyIndex", typed: tuple[str, ...]) -> dict[str, Any]:
     """What ``--filter`` says, as :meth:`PinIndex.search` takes it."""
     filters: dict[str, Any] = {}
     for text in typed:

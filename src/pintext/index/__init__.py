@@ -14,6 +14,8 @@
 ``lock``         one writer at a time
 ``snapshot``     one committed state, and what can be asked of it
 ``searching``    candidates, exact cosines, fusion
+``shards``       what one shard gives to a search over several
+``sharded``      :class:`ShardedIndex`: shards searched like one index
 ``hits``         what a search gives back
 ``writing``      upsert and delete
 ``stored``       pins as they are given back
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
     from pintext.index.hits import Explanation, Hit, Hits
     from pintext.index.pin_index import PinIndex
     from pintext.index.settings import IndexConfig
+    from pintext.index.sharded import ShardedIndex
 
-__all__ = ["Explanation", "Hit", "Hits", "IndexConfig", "PinIndex", "Progress"]
+__all__ = ["Explanation", "Hit", "Hits", "IndexConfig", "PinIndex", "Progress", "ShardedIndex"]
 
 _HOMES = {
     "Explanation": "hits",
@@ -42,6 +45,7 @@ _HOMES = {
     "IndexConfig": "settings",
     "PinIndex": "pin_index",
     "Progress": "building",
+    "ShardedIndex": "sharded",
 }
 
 

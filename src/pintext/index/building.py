@@ -16,12 +16,13 @@ from pintext.ahead import ahead
 from pintext.arrays import F32
 from pintext.errors import DataError
 from pintext.files import sync
+from pintext.index.manifest import Retrieval
 from pintext.index.pins import Columns, PinBatch, batches
 from pintext.index.rows import RowWriter
 from pintext.index.settings import IndexConfig
 from pintext.index.terms import FOLDER, json_lines, make_terms, writes
 from pintext.model import PinTextModel
-from pintext.tokens import TokenPlan, TokenScheme, plan_tokens
+from pintext.tokens import TokenScheme, plan_tokens
 
 if TYPE_CHECKING:
     import tantivy
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Callback",
     "Frames",
+    "Planned",
     "Progress",
     "Source",
     "add_documents",
@@ -79,13 +81,38 @@ class Source(NamedTuple):
         return batches(self.frames(), self.columns, self.name)
 
 
+class Planned(NamedTuple):
+    """Tokens, and how pins are found by them.
+
+    Attributes:
+        scheme: of the tokens.
+        retrieval: what a query asks for.
+    """
+
+    scheme: TokenScheme
+    retrieval: Retrieval
+
+
 def build_generation(
-    folder: Path, source: Source, model: PinTextModel, config: IndexConfig, callback: Callback
-) -> TokenPlan:
+    folder: Path,
+    source: Source,
+    model: PinTextModel,
+    config: IndexConfig,
+    callback: Callback,
+    planned: Planned | None = None,
+) -> Planned:
     """Fill an empty folder with rows, tokens and an inverted index, all of it on the disk.
 
+    Args:
+        folder: of the generation.
+        source: the pins.
+        model: embeds them.
+        config: the settings.
+        callback: told how far it is.
+        planned: tokens to use; without them they are planned for these pins.
+
     Returns:
-        The plan that was followed.
+        What was planned.
 
     Raises:
         DataError: the pins cannot be used.
@@ -94,18 +121,13 @@ def build_generation(
     """
     embedded = folder / "embedded.tmp"
     pins = _embed(embedded, source, model, callback)
-    callback(Progress("planning", 0, pins))
     vectors: F32 = np.zeros((0, model.dim), np.float32)
     if pins:
         vectors = np.memmap(embedded, np.float32, "r", shape=(pins, model.dim))
-    plan = plan_tokens(
-        vectors,
-        config.recall,
-        kind=config.scheme,
-        seed=config.seed,
-        fingerprint=model.fingerprint,
-    )
-    scheme = plan.scheme
+    if planned is None:
+        callback(Progress("planning", 0, pins))
+        planned = _plan(vectors, config, model.fingerprint)
+    scheme = planned.scheme
     scheme.save(folder)
     (folder / FOLDER).mkdir()
     rows = RowWriter(folder, model.dim, scheme.per_pin)
@@ -127,7 +149,15 @@ def build_generation(
     embedded.unlink()
     sync(folder / FOLDER)
     sync(folder)
-    return plan
+    return planned
+
+
+def _plan(vectors: F32, config: IndexConfig, fingerprint: str) -> Planned:
+    plan = plan_tokens(
+        vectors, config.recall, kind=config.scheme, seed=config.seed, fingerprint=fingerprint
+    )
+    retrieval = Retrieval(plan.probes, plan.candidates, plan.expected_recall)
+    return Planned(plan.scheme, retrieval)
 
 
 def _embed(path: Path, source: Source, model: PinTextModel, callback: Callback) -> int:

@@ -29,15 +29,23 @@ class Hits(Sequence[Hit]):
         mode: how was searched in the end.
         notice: why that was another way than asked for; ``None`` where it was not.
         candidates: pins that were compared exactly with the query.
+        missing: shards that did not answer, so that their pins are not among the hits.
     """
 
     def __init__(
-        self, hits: list[Hit], *, mode: Mode, candidates: int, notice: str | None = None
+        self,
+        hits: list[Hit],
+        *,
+        mode: Mode,
+        candidates: int,
+        notice: str | None = None,
+        missing: tuple[str, ...] = (),
     ) -> None:
         self._hits = hits
         self.mode = mode
         self.candidates = candidates
         self.notice = notice
+        self.missing = missing
 
     def __len__(self) -> int:
         return len(self._hits)

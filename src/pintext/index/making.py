@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from pintext.errors import ConfigError, DataError
-from pintext.index.building import Callback, Progress, Source, build_generation
-from pintext.index.manifest import Manifest, Retrieval, digest
+from pintext.index.building import Callback, Planned, Progress, Source, build_generation
+from pintext.index.manifest import Manifest, digest
 from pintext.index.searching import Wanted, exact, search
 from pintext.index.snapshot import Snapshot
 from pintext.index.terms import FOLDER, open_terms
@@ -25,9 +25,16 @@ _MEASURED_K = 10
 
 
 def make_generation(
-    index: Path, base: Manifest, source: Source, model: PinTextModel, callback: Callback
+    index: Path,
+    base: Manifest,
+    source: Source,
+    model: PinTextModel,
+    callback: Callback,
+    planned: Planned | None = None,
 ) -> Manifest:
     """Build the generation that a manifest names, and write the manifest with what came of it.
+
+    ``planned`` are tokens to use; without them they are planned for these pins.
 
     Raises:
         DataError: the pins cannot be used.
@@ -36,15 +43,14 @@ def make_generation(
     """
     folder = base.folder(index)
     folder.mkdir()
-    plan = build_generation(folder, source, model, base.config, callback)
-    retrieval = Retrieval(plan.probes, plan.candidates, plan.expected_recall)
+    scheme, retrieval = build_generation(folder, source, model, base.config, callback, planned)
     manifest = msgspec.structs.replace(
         base,
-        per_pin=plan.scheme.per_pin,
+        per_pin=scheme.per_pin,
         retrieval=retrieval,
         tokens_sha256=digest(folder / TOKENS),
     )
-    snapshot = Snapshot(manifest, folder, open_terms(folder / FOLDER), plan.scheme, 0)
+    snapshot = Snapshot(manifest, folder, open_terms(folder / FOLDER), scheme, 0)
     callback(Progress("measuring", 0, len(snapshot)))
     recall = measured_recall(snapshot, base.config.seed + 1)
     retrieval = msgspec.structs.replace(retrieval, measured_recall=recall)

@@ -13,7 +13,7 @@ from pintext.arrays import F32, I32
 from pintext.errors import ConfigError, DataError, ModelMismatchError, PinIndexError
 from pintext.files import new_folder, reason
 from pintext.index import searching, writing
-from pintext.index.building import Callback, Progress, Source
+from pintext.index.building import Callback, Planned, Progress, Source
 from pintext.index.fields import Filters
 from pintext.index.hits import Explanation, Hits, Mode
 from pintext.index.lock import locked
@@ -63,6 +63,7 @@ class PinIndex:
         config: IndexConfig | None = None,
         overwrite: bool = False,
         shard: tuple[int, int] | None = None,
+        tokens: "PinIndex | None" = None,
         callback: Callback | None = None,
     ) -> Self:
         """Make an index of pins.
@@ -75,15 +76,30 @@ class PinIndex:
             config: the settings.
             overwrite: replace an index that is there.
             shard: ``(i, n)``: only the pins of part ``i`` of ``n``, from 1, which the id decides.
+            tokens: an index of the same model whose tokens are used, instead of planning some for
+                these pins; shards with the same tokens answer like one index.
             callback: told how far it is.
 
         Raises:
             ConfigError: a setting or the shard is out of range.
             DataError: the pins cannot be used; the message names the row.
+            ModelMismatchError: the tokens belong to another model.
             PinIndexError: the folder exists or cannot be written.
             MissingExtraError: the extra ``index`` is not installed.
         """
         config, out, tell = config or IndexConfig(), Path(out), callback or _nothing
+        planned = None
+        if tokens is not None:
+            if tokens.fingerprint != model.fingerprint:
+                raise ModelMismatchError(
+                    f"{tokens.folder}: its tokens belong to the model {tokens.fingerprint}, not to "
+                    f"{model.fingerprint}; take those of an index made with this model"
+                )
+            planned = Planned(tokens.tokens, tokens.retrieval)
+            promised = tokens.config
+            config = msgspec.structs.replace(
+                config, recall=promised.recall, scheme=promised.scheme, seed=promised.seed
+            )
 
         def frames() -> Iterator[Any]:
             whole = pin_frames(pins)
@@ -104,7 +120,7 @@ class PinIndex:
                 retrieval=Retrieval(1, 1, 0.0),
                 tokens_sha256="",
             )
-            make_generation(made, first, source, model, tell)
+            make_generation(made, first, source, model, tell, planned)
         return cls(out, model, True)
 
     @classmethod
@@ -145,51 +161,52 @@ class PinIndex:
     # ------------------------------------------------------------------------ what it holds
 
     @property
-    def _snapshot(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
+        """The committed state that is shown."""
         return self._opened.snapshot
 
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the model."""
-        return self._snapshot.manifest.fingerprint
+        return self.snapshot.manifest.fingerprint
 
     @property
     def generation(self) -> int:
         """The number of the commit that is shown; it grows with each."""
-        return self._snapshot.commit
+        return self.snapshot.commit
 
     @property
     def columns(self) -> Columns:
         """The columns of the pins that the index has, with the filter fields."""
-        return self._snapshot.manifest.columns
+        return self.snapshot.manifest.columns
 
     @property
     def config(self) -> IndexConfig:
         """The settings that the index was built with."""
-        return self._snapshot.manifest.config
+        return self.snapshot.manifest.config
 
     @property
     def retrieval(self) -> Retrieval:
         """How pins are found by tokens, and what recall was expected and measured."""
-        return self._snapshot.manifest.retrieval
+        return self.snapshot.manifest.retrieval
 
     @property
     def tokens(self) -> TokenScheme:
         """The scheme of the tokens."""
-        return self._snapshot.scheme
+        return self.snapshot.scheme
 
     @property
     def bytes(self) -> int:
         """The size of the folder, without the model."""
-        folder = self._snapshot.folder
+        folder = self.snapshot.folder
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     def __len__(self) -> int:
         """The number of pins."""
-        return len(self._snapshot)
+        return len(self.snapshot)
 
     def __contains__(self, pin_id: object) -> bool:
-        return isinstance(pin_id, str) and pin_id in self._snapshot
+        return isinstance(pin_id, str) and pin_id in self.snapshot
 
     def __repr__(self) -> str:
         return f"PinIndex({str(self.folder)!r}, {len(self):,} pins, generation={self.generation})"
@@ -200,7 +217,7 @@ class PinIndex:
         Raises:
             DataError: there is no such pin.
         """
-        snapshot = self._snapshot
+        snapshot = self.snapshot
         return snapshot.rows.vector(snapshot.row(pin_id))
 
     def documents(self, ids: Iterable[str]) -> list[dict[str, Any]]:
@@ -209,7 +226,7 @@ class PinIndex:
         Raises:
             DataError: an id is unknown.
         """
-        snapshot = self._snapshot
+        snapshot = self.snapshot
         return [document(snapshot, name) for name in ids]
 
     def verify(self) -> None:
@@ -225,7 +242,7 @@ class PinIndex:
 
     def stored(self, batch_rows: int = 65_536) -> Iterator[tuple[list[dict[str, Any]], I32]]:
         """Every pin as :meth:`documents` gives it, and its tokens; batch by batch, by rows."""
-        snapshot = self._snapshot
+        snapshot = self.snapshot
         for rows, documents in snapshot.all_documents(batch_rows):
             yield [msgspec.json.decode(found) for found in documents], snapshot.rows.tokens(rows)
 
@@ -263,7 +280,7 @@ class PinIndex:
             raise ConfigError(f"mode = {mode!r}: expected {', '.join(get_args(Mode))}")
         if not isinstance(query, str):
             raise DataError(f"expected one text to search for, found a {type(query).__name__}")
-        snapshot, vector, notice = self._snapshot, unit(self.model.encode(query)), None
+        snapshot, vector, notice = self.snapshot, unit(self.model.encode(query)), None
         if mode != "text" and not vector.any():
             mode, notice = "text", "no word of the query is known to the model: searched by words"
         wanted = Wanted(
@@ -293,7 +310,7 @@ class PinIndex:
             ConfigError: ``k`` is less than 1.
             DataError: a filter does not fit the index, or the vector has another shape.
         """
-        snapshot = self._snapshot
+        snapshot = self.snapshot
         wanted = self._wanted(snapshot, vector, k, filters)
         excluded = [snapshot.row(name) for name in exclude if name in snapshot]
         wanted = wanted._replace(
@@ -308,7 +325,7 @@ class PinIndex:
             ConfigError: ``k`` is less than 1.
             DataError: a filter does not fit the index, or the vector has another shape.
         """
-        snapshot = self._snapshot
+        snapshot = self.snapshot
         return searching.exact(snapshot, self._wanted(snapshot, vector, k, filters))
 
     def _wanted(self, snapshot: Snapshot, vector: F32, k: int, filters: Filters | None) -> Wanted:
@@ -325,7 +342,7 @@ class PinIndex:
         Raises:
             DataError: there is no such pin.
         """
-        snapshot = self._snapshot
+        snapshot = self.snapshot
         text = text_of(snapshot.manifest.columns, document(snapshot, pin_id))
         words = self.model.explain(query, text)
         row = snapshot.row(pin_id)
@@ -373,7 +390,7 @@ class PinIndex:
         with self._writing, locked(self.folder):
             self.reload()
             source = Source(lambda: pin_frames(pins), self.columns, _name(pins))
-            count = writing.upsert(self._snapshot, source, self.model)
+            count = writing.upsert(self.snapshot, source, self.model)
             self.reload()
         return count
 
@@ -389,7 +406,7 @@ class PinIndex:
         with self._writing, locked(self.folder):
             self.reload()
             before = len(self)
-            writing.delete(self._snapshot, list(ids))
+            writing.delete(self.snapshot, list(ids))
             self.reload()
             return before - len(self)
 
@@ -405,7 +422,7 @@ class PinIndex:
         """
         with self._writing, locked(self.folder):
             self.reload()
-            snapshot = self._snapshot
+            snapshot = self.snapshot
             remove_stale(self.folder)
             old = snapshot.manifest
             following = msgspec.structs.replace(

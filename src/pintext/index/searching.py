@@ -2,7 +2,8 @@
 
 Hybrid search puts two orders together by reciprocal rank (Cormack, Clarke and Büttcher, "Reciprocal
 rank fusion outperforms Condorcet and individual rank learning methods", 2009): a pin's worth is the
-sum of ``1 / (60 + rank)`` over the orders by similarity and by BM25 in which it stands.
+sum of ``1 / (60 + rank)`` over the orders by similarity and by BM25 in which it stands. Both are
+counted to the same depth, so that shards need not tell of all that they compared.
 """
 
 from typing import NamedTuple
@@ -12,15 +13,28 @@ from numpy.typing import NDArray
 
 from pintext.arrays import F32, I64
 from pintext.index.hits import Hit, Hits, Mode
-from pintext.index.snapshot import Filtered, Matches, Snapshot
+from pintext.index.snapshot import Filtered, Matches, Snapshot, WordCounts
 from pintext.tokens import Probes
 
-__all__ = ["Wanted", "exact", "search", "unit"]
+__all__ = [
+    "Wanted",
+    "depth_of",
+    "exact",
+    "first",
+    "fused",
+    "matched_tokens",
+    "probes_of",
+    "search",
+    "token_candidates",
+    "unit",
+    "word_matches",
+]
 
 _RANK_OFFSET = 60
-_TEXT_CANDIDATES = 200  # pins at least that words propose to hybrid search
-_CUT_OFF_DEPTH = 1000  # pins at least that words propose where a cut-off drops some
+_DEPTH = 200  # of both orders at least, in hybrid search
+_CUT_OFF_DEPTH = 1000  # the same where a cut-off drops some
 _MOST_PROBES = 1024
+_SPARE = 4  # times the pins that one query in a hundred exceeds: a limit that hardly any meets
 
 
 class Wanted(NamedTuple):
@@ -53,15 +67,15 @@ def unit(vector: F32) -> F32:
 
 def search(snapshot: Snapshot, wanted: Wanted, mode: Mode, notice: str | None = None) -> Hits:
     """The best pins: by similarity, by BM25, or by both."""
-    probes = _probes(snapshot, wanted)
+    probes = probes_of(snapshot, wanted)
     if mode == "text":
-        matches = _text_matches(snapshot, wanted, max(wanted.k, 1))
+        matches = word_matches(snapshot, wanted, mode)
         rows = matches.rows
     elif mode == "embedding":
         matches = None
         rows = _near_rows(snapshot, wanted, probes)
     else:
-        matches = _text_matches(snapshot, wanted, max(wanted.k, _TEXT_CANDIDATES))
+        matches = word_matches(snapshot, wanted, mode)
         rows = _union(_near_rows(snapshot, wanted, probes), matches.rows)
     compared = len(rows)
     if len(wanted.excluded):
@@ -73,9 +87,10 @@ def search(snapshot: Snapshot, wanted: Wanted, mode: Mode, notice: str | None = 
     if mode == "text":
         best = np.arange(min(wanted.k, len(rows)))
     elif matches is None:
-        best = _first(similarities, rows, wanted.k)
+        best = first(similarities, rows, wanted.k)
     else:
-        best = _first(_fused(rows, similarities, matches), rows, wanted.k)
+        worth = fused(similarities, rows, *_placed(matches, rows), depth_of(wanted, mode))
+        best = first(worth, rows, wanted.k)
     hits = _hits(snapshot, wanted, rows[best], similarities[best], matches, probes)
     return Hits(hits, mode=mode, candidates=compared, notice=notice)
 
@@ -88,10 +103,10 @@ def exact(snapshot: Snapshot, wanted: Wanted) -> Hits:
     if len(wanted.excluded):
         rows = rows[~np.isin(rows, wanted.excluded)]
     similarities = snapshot.similarities(rows, wanted.vector)
-    best = _first(similarities, rows, wanted.k)
+    best = first(similarities, rows, wanted.k)
     if wanted.min_similarity is not None:
         best = best[similarities[best] >= wanted.min_similarity]
-    probes = _probes(snapshot, wanted)
+    probes = probes_of(snapshot, wanted)
     hits = _hits(snapshot, wanted, rows[best], similarities[best], None, probes)
     return Hits(hits, mode="embedding", candidates=len(rows))
 
@@ -99,7 +114,7 @@ def exact(snapshot: Snapshot, wanted: Wanted) -> Hits:
 # -------------------------------------------------------------------------------- candidates
 
 
-def _probes(snapshot: Snapshot, wanted: Wanted) -> Probes:
+def probes_of(snapshot: Snapshot, wanted: Wanted) -> Probes:
     """The tokens that the query asks for: more for more hits and behind a filter."""
     retrieval, filtered = snapshot.manifest.retrieval, wanted.filtered
     growth = max(1.0, wanted.k / 10) ** 0.5
@@ -114,17 +129,24 @@ def _probes(snapshot: Snapshot, wanted: Wanted) -> Probes:
 
 def _near_rows(snapshot: Snapshot, wanted: Wanted, probes: Probes) -> I64:
     """Pins that are likely to be the most similar; all where that is less than was asked for."""
+    rows, complete = token_candidates(snapshot, wanted, probes)
+    if complete or len(rows) >= wanted.k + len(wanted.excluded):
+        return rows
+    return snapshot.all_rows if wanted.filtered is None else snapshot.rows_of(wanted.filtered)
+
+
+def token_candidates(snapshot: Snapshot, wanted: Wanted, probes: Probes) -> tuple[I64, bool]:
+    """Pins that share the most promising tokens, and whether looking at more is of no use."""
     if wanted.filtered is not None and wanted.filtered.rows is not None:
-        return wanted.filtered.rows
+        return wanted.filtered.rows, True
     if not len(probes.tokens):
-        return np.zeros(0, np.int64)
-    limit = max(snapshot.manifest.retrieval.candidates, 4 * wanted.k) + len(wanted.excluded)
+        return np.zeros(0, np.int64), True
+    least = max(snapshot.manifest.retrieval.candidates, wanted.k)
+    limit = _SPARE * least + len(wanted.excluded)
     rows = snapshot.token_rows(
         probes.tokens.tolist(), probes.weights.tolist(), limit, wanted.filtered
     )
-    if len(rows) >= wanted.k + len(wanted.excluded):
-        return rows
-    return snapshot.all_rows if wanted.filtered is None else snapshot.rows_of(wanted.filtered)
+    return rows, False
 
 
 def _union(first: I64, second: I64) -> I64:
@@ -133,28 +155,63 @@ def _union(first: I64, second: I64) -> I64:
     return rows[np.flatnonzero(np.diff(rows, prepend=-1))]
 
 
-def _text_matches(snapshot: Snapshot, wanted: Wanted, limit: int) -> Matches:
-    if wanted.min_similarity is not None:
-        limit = max(limit, _CUT_OFF_DEPTH)
-    return snapshot.text_matches(wanted.words, limit + len(wanted.excluded), wanted.filtered)
+def word_matches(
+    snapshot: Snapshot, wanted: Wanted, mode: Mode, counts: WordCounts | None = None
+) -> Matches:
+    """Pins that share words with the query, as many as the mode looks at."""
+    limit = depth_of(wanted, mode) + len(wanted.excluded)
+    return snapshot.text_matches(wanted.words, limit, wanted.filtered, counts)
 
 
 # -------------------------------------------------------------------------------- order
 
 
-def _fused(rows: I64, similarities: F32, matches: Matches) -> NDArray[np.float64]:
-    """What each row is worth by reciprocal rank; ``rows`` are sorted and hold the matches."""
-    worth = np.empty(len(rows))
+def depth_of(wanted: Wanted, mode: Mode) -> int:
+    """How many pins of an order count."""
+    if mode == "embedding":
+        return wanted.k
+    least = _DEPTH if mode == "hybrid" else 1
+    return max(wanted.k, least if wanted.min_similarity is None else _CUT_OFF_DEPTH)
+
+
+def _placed(matches: Matches, rows: I64) -> tuple[I64, NDArray[np.float64]]:
+    """Where in sorted ``rows`` the matches stand, and their BM25; some may have been dropped."""
     if not len(rows):
-        return worth
-    worth[np.lexsort((rows, -similarities))] = 1 / (_RANK_OFFSET + np.arange(1, len(rows) + 1))
+        return rows, np.zeros(0)
     places = np.minimum(np.searchsorted(rows, matches.rows), len(rows) - 1)
-    places = places[rows[places] == matches.rows]  # a cut-off or exclusion may have dropped some
-    worth[places] += 1 / (_RANK_OFFSET + np.arange(1, len(places) + 1))
+    there = rows[places] == matches.rows
+    return places[there], matches.bm25[there]
+
+
+def fused(
+    similarities: F32, rows: I64, by_words: I64, bm25: NDArray[np.float64], depth: int
+) -> NDArray[np.float64]:
+    """What each pin is worth by reciprocal rank; equals share the rank of the first of them.
+
+    Args:
+        similarities: of the pins.
+        rows: in whose order equally similar ones stand.
+        by_words: places of those that words propose, the best first.
+        bm25: of these.
+        depth: pins of each order that count.
+    """
+    worth = np.zeros(len(rows))
+    nearest = np.lexsort((rows, -similarities))[:depth]
+    worth[nearest] = _reciprocal_ranks(similarities[nearest])
+    # The sums of float32 behind BM25 differ in their last digits by the order of the words.
+    worth[by_words[:depth]] += _reciprocal_ranks(bm25[:depth].astype(np.float32), rounded=True)
     return worth
 
 
-def _first(worth: NDArray[np.floating], rows: I64, k: int) -> I64:
+def _reciprocal_ranks(falling: F32, *, rounded: bool = False) -> NDArray[np.float64]:
+    """``1 / (60 + rank)`` of scores that do not rise; ``rounded``: a part in 10^5 is no matter."""
+    least = falling[:-1] * np.float32(1 - 1e-5) if rounded else falling[:-1]
+    ranks = np.arange(1, len(falling) + 1)
+    ranks[1:][falling[1:] >= least] = 0  # an equal of the one before
+    return 1 / (_RANK_OFFSET + np.maximum.accumulate(ranks))
+
+
+def first(worth: NDArray[np.floating], rows: I64, k: int) -> I64:
     """The places of the ``k`` largest, equal ones in the order of the rows."""
     if len(worth) > 4 * k:
         bound = np.partition(worth, len(worth) - k)[len(worth) - k]
@@ -178,14 +235,17 @@ def _hits(
 ) -> list[Hit]:
     ids = snapshot.rows.ids(rows)
     bm25 = _bm25(snapshot, wanted, rows, ids, matches)
+    matched = matched_tokens(snapshot, rows, probes)
+    return list(map(Hit, ids, similarities.tolist(), bm25, matched))
+
+
+def matched_tokens(snapshot: Snapshot, rows: I64, probes: Probes) -> list[tuple[int, ...]]:
+    """The tokens that each pin shares with the query, the query's most promising first."""
     promise = {token: place for place, token in enumerate(probes.tokens.tolist())}
-    hits = []
-    for name, similarity, text_part, tokens in zip(
-        ids, similarities.tolist(), bm25, snapshot.rows.tokens(rows).tolist(), strict=True
-    ):
-        matched = sorted(filter(promise.__contains__, tokens), key=promise.__getitem__)
-        hits.append(Hit(name, similarity, text_part, tuple(matched)))
-    return hits
+    return [
+        tuple(sorted(filter(promise.__contains__, tokens), key=promise.__getitem__))
+        for tokens in snapshot.rows.tokens(rows).tolist()
+    ]
 
 
 def _bm25(

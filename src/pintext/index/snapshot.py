@@ -1,12 +1,14 @@
 """One committed state of an index: the questions that can be asked of it."""
 
+import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +23,7 @@ from pintext.tokens import TokenScheme
 if TYPE_CHECKING:
     import tantivy
 
-__all__ = ["EXACT_PINS", "Filtered", "Matches", "Snapshot"]
+__all__ = ["EXACT_PINS", "Filtered", "Matches", "Snapshot", "WordCounts"]
 
 EXACT_PINS = 20_000
 """Where a filter leaves no more pins than this, all of them are compared exactly."""
@@ -39,6 +41,23 @@ class Matches(NamedTuple):
 
     rows: I64
     bm25: NDArray[np.float64]
+
+
+class WordCounts(msgspec.Struct, frozen=True):
+    """What BM25 knows of words.
+
+    Attributes:
+        pins: how many there are.
+        holders: word -> how many of them hold it.
+    """
+
+    pins: int
+    holders: dict[str, int]
+
+    def idf(self, word: str) -> float:
+        """How rare a word is, as Tantivy computes it."""
+        held = self.holders.get(word, 0)
+        return math.log(1 + (self.pins - held + 0.5) / (held + 0.5))
 
 
 class Filtered(NamedTuple):
@@ -230,8 +249,18 @@ class Snapshot:
         )
         return self._best_rows(_within(query, filtered), limit)[0]
 
+    def word_counts(self, words: Iterable[str]) -> WordCounts:
+        """How many pins there are and hold each of some words; of deleted ones as well."""
+        with guarded(self.folder / FOLDER):
+            holders = {word: int(self._searcher.doc_freq("text", word)) for word in set(words)}
+        return WordCounts(len(self), holders)
+
     def text_matches(
-        self, words: list[str], limit: int, filtered: Filtered | None = None
+        self,
+        words: list[str],
+        limit: int,
+        filtered: Filtered | None = None,
+        counts: WordCounts | None = None,
     ) -> Matches:
         """The pins that match words best by BM25, equally good ones in the order of the rows.
 
@@ -239,15 +268,18 @@ class Snapshot:
             words: as :func:`pintext.text.split` gives them; one that occurs twice counts twice.
             limit: pins at most.
             filtered: what they must be among.
+            counts: of the words over more pins than these, to weigh them by.
         """
         if not words:
             return Matches(np.zeros(0, np.int64), np.zeros(0))
-        rows, listed = self._best_rows(_within(self._word_query(words), filtered), limit)
+        rows, listed = self._best_rows(_within(self._word_query(words, counts), filtered), limit)
         scores = np.array(listed)
         order = np.lexsort((rows, -scores))
         return Matches(rows[order], scores[order])
 
-    def bm25_of(self, words: list[str], ids: list[str]) -> dict[int, float]:
+    def bm25_of(
+        self, words: list[str], ids: list[str], counts: WordCounts | None = None
+    ) -> dict[int, float]:
         """Row -> BM25 of those of some pins that share a word with the query."""
         from tantivy import Occur, Query
 
@@ -256,19 +288,22 @@ class Snapshot:
         among = Query.boolean_query([(Occur.Should, self._id_query(name)) for name in ids])
         query = Query.boolean_query(
             [
-                (Occur.Must, self._word_query(words)),
+                (Occur.Must, self._word_query(words, counts)),
                 (Occur.Must, Query.const_score_query(among, 0.0)),
             ]
         )
         rows, scores = self._best_rows(query, len(ids))
         return dict(zip(rows.tolist(), scores, strict=True))
 
-    def _word_query(self, words: list[str]) -> "tantivy.Query":
+    def _word_query(self, words: list[str], counts: WordCounts | None) -> "tantivy.Query":
         from tantivy import Occur, Query
 
-        return Query.boolean_query(
-            [(Occur.Should, Query.term_query(self._schema, "text", word, "freq")) for word in words]
-        )
+        terms = [Query.term_query(self._schema, "text", word, "freq") for word in words]
+        if counts is not None:
+            own = self.word_counts(words)
+            boosts = [counts.idf(word) / own.idf(word) for word in words]
+            terms = list(map(Query.boost_query, terms, boosts))
+        return Query.boolean_query([(Occur.Should, term) for term in terms])
 
     def similarities(self, rows: I64, unit: F32) -> F32:
         """The exact cosines of some pins with a unit vector."""

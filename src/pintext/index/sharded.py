@@ -1,0 +1,376 @@
+"""Several shards that are searched like one index."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self, TypeVar, get_args
+
+import msgspec
+import numpy as np
+
+from pintext.arrays import F32
+from pintext.errors import (
+    ConfigError,
+    DataError,
+    ModelMismatchError,
+    PinIndexError,
+    ShardDownError,
+)
+from pintext.index.fields import Filters
+from pintext.index.hits import Explanation, Hit, Hits, Mode
+from pintext.index.manifest import Retrieval
+from pintext.index.pin_index import PinIndex
+from pintext.index.pins import Columns
+from pintext.index.searching import Wanted, depth_of, first, fused, unit
+from pintext.index.settings import IndexConfig
+from pintext.index.shards import Asked, LocalShard, Part, Shard, ShardState
+from pintext.index.snapshot import WordCounts
+from pintext.index.stored import text_of
+from pintext.model import PinTextModel
+from pintext.text import split
+
+__all__ = ["AnyIndex", "ShardedIndex"]
+
+Result = TypeVar("Result")
+_WORDS_KEPT = 100_000
+
+
+class ShardedIndex:
+    """Shards of an index, searched as one. Each pin must be in one shard only.
+
+    A search asks every shard for its best and puts these in one order: similarities are exact, BM25
+    weighs words by all shards together. Where the shards have the same tokens (``pintext index
+    --tokens``) the hits are those of one index; pins that are equally good may stand in another
+    order. Shards that do not answer are named in :attr:`Hits.missing`.
+
+    Args:
+        shards: at least one.
+        model: whose vectors are in them.
+        executor: asks shards at the same time; without it one comes after another.
+
+    Raises:
+        ModelMismatchError: a shard was made with another model.
+        PinIndexError: the shards have different columns.
+
+    Attributes:
+        model: whose vectors are in it.
+        shards: in the order in which they were given.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shard], model: PinTextModel, executor: Executor | None = None
+    ) -> None:
+        self.model = model
+        self.shards = tuple(shards)
+        self._executor = executor
+        self._words: dict[str, int] = {}
+        self._words_of: tuple[int, ...] = ()
+        self._words_lock = threading.Lock()
+        self._check()
+
+    @classmethod
+    def open(
+        cls,
+        folders: Iterable[str | Path],
+        model: PinTextModel | None = None,
+        *,
+        verify: bool = True,
+    ) -> Self:
+        """Open the folders of shards; ``verify`` as in :meth:`PinIndex.open`.
+
+        Raises:
+            PinIndexError: a folder is no index, or the shards do not belong together.
+            ModelMismatchError: they, or the given model, are of different models.
+        """
+        opened: list[PinIndex] = []
+        for folder in folders:
+            opened.append(PinIndex.open(folder, model, verify=verify))
+            model = opened[0].model
+        if model is None:
+            raise ConfigError("no shards: expected one folder or more")
+        return cls([LocalShard(index) for index in opened], model)
+
+    def _check(self) -> None:
+        head = self._states[0].manifest
+        for shard in self.shards:
+            manifest = shard.state.manifest
+            if manifest.fingerprint != self.model.fingerprint:
+                raise ModelMismatchError(
+                    f"{shard.name}: made with the model {manifest.fingerprint}, expected "
+                    f"{self.model.fingerprint}; build all shards with one model"
+                )
+            if manifest.columns != head.columns:
+                raise PinIndexError(
+                    f"{shard.name}: has other columns than {self.shards[0].name}; build all shards "
+                    "with the same settings"
+                )
+
+    # ------------------------------------------------------------------------ what it holds
+
+    @property
+    def _states(self) -> list[ShardState]:
+        return [shard.state for shard in self.shards]
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the model."""
+        return self.model.fingerprint
+
+    @property
+    def generation(self) -> int:
+        """The sum of the numbers of the commits that are shown; it grows with each."""
+        return sum(state.commit for state in self._states)
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of the pins, with the filter fields."""
+        return self._states[0].manifest.columns
+
+    @property
+    def config(self) -> IndexConfig:
+        """The settings that the first shard was built with."""
+        return self._states[0].manifest.config
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """How the first shard finds pins by tokens."""
+        return self._states[0].manifest.retrieval
+
+    def __len__(self) -> int:
+        """The number of pins."""
+        return sum(state.pins for state in self._states)
+
+    def __contains__(self, pin_id: object) -> bool:
+        return isinstance(pin_id, str) and bool(self._stored([pin_id]))
+
+    def __repr__(self) -> str:
+        return f"ShardedIndex({len(self.shards)} shards, {len(self):,} pins)"
+
+    def vector(self, pin_id: str) -> F32:
+        """The unit vector of a pin, as :meth:`PinIndex.vector`.
+
+        Raises:
+            DataError: there is no such pin, in the shards that answer.
+        """
+        found = self._stored([pin_id], vectors=True)
+        if not found:
+            raise DataError(f"no pin {pin_id!r} in the index")
+        return np.frombuffer(found[pin_id].vector, "<f4").astype(np.float32)
+
+    def documents(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """The stored columns of pins, as :meth:`PinIndex.documents`.
+
+        Raises:
+            DataError: an id is unknown to the shards that answer.
+        """
+        wanted = list(ids)
+        found = self._stored(wanted)
+        for name in wanted:
+            if name not in found:
+                raise DataError(f"no pin {name!r} in the index")
+        return [dict(found[name].document) for name in wanted]
+
+    def _stored(self, ids: list[str], *, vectors: bool = False) -> dict[str, Any]:
+        if not ids:
+            return {}
+        name = self.columns.id
+        found, _ = self._each(lambda shard: shard.stored(ids, vectors=vectors))
+        return {pin.document[name]: pin for pin in chain.from_iterable(found)}
+
+    def reload(self) -> bool:
+        """Follow the commits of every shard; whether there was one.
+
+        Raises:
+            PinIndexError: a shard now has other columns.
+            ModelMismatchError: a shard is now of another model.
+        """
+        changed = sum(shard.reload() for shard in self.shards) > 0  # every one, none left out
+        if changed:
+            self._check()
+        return changed
+
+    # ------------------------------------------------------------------------ searching
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        filters: Filters | None = None,
+        min_similarity: float | None = None,
+    ) -> Hits:
+        """Find pins for a text, as :meth:`PinIndex.search`.
+
+        Raises:
+            ConfigError: ``k`` is less than 1, or no such mode.
+            DataError: a filter does not fit the index, or the query is no text.
+            ShardDownError: no shard answers.
+        """
+        if mode not in get_args(Mode):
+            raise ConfigError(f"mode = {mode!r}: expected {', '.join(get_args(Mode))}")
+        if not isinstance(query, str):
+            raise DataError(f"expected one text to search for, found a {type(query).__name__}")
+        vector, notice = unit(self.model.encode(query)), None
+        if mode != "text" and not vector.any():
+            mode, notice = "text", "no word of the query is known to the model: searched by words"
+        asked = self._asked(vector, k, filters, min_similarity)
+        asked = msgspec.structs.replace(asked, words=split(query), mode=mode)
+        return self._find(asked, notice)
+
+    def search_vector(
+        self,
+        vector: F32,
+        k: int = 10,
+        *,
+        filters: Filters | None = None,
+        min_similarity: float | None = None,
+        exclude: Iterable[str] = (),
+    ) -> Hits:
+        """Find the pins whose vectors are nearest, as :meth:`PinIndex.search_vector`.
+
+        Raises:
+            ConfigError: ``k`` is less than 1.
+            DataError: a filter does not fit the index, or the vector has another shape.
+            ShardDownError: no shard answers.
+        """
+        asked = self._asked(vector, k, filters, min_similarity)
+        return self._find(msgspec.structs.replace(asked, exclude=tuple(exclude)))
+
+    def exact(self, vector: F32, k: int = 10, filters: Filters | None = None) -> Hits:
+        """Find the nearest pins by comparing with every one, as :meth:`PinIndex.exact`.
+
+        Raises:
+            ConfigError: ``k`` is less than 1.
+            DataError: a filter does not fit the index, or the vector has another shape.
+            ShardDownError: no shard answers.
+        """
+        asked = self._asked(vector, k, filters, None)
+        return self._find(msgspec.structs.replace(asked, everything=True))
+
+    def explain(self, query: str, pin_id: str) -> Explanation:
+        """Take the match of a text and a pin apart.
+
+        Raises:
+            DataError: there is no such pin, in the shards that answer.
+        """
+        text = text_of(self.columns, self.documents([pin_id])[0])
+        words = self.model.explain(query, text)
+        asked = self._asked(unit(self.model.encode(query)), 1, None, None)
+        asked = msgspec.structs.replace(asked, words=split(query), only=(pin_id,))
+        hit = self._find(asked)[0]
+        return Explanation(
+            pin_id, words.similarity, hit.bm25 or 0.0, hit.matched_tokens, words.contributions, text
+        )
+
+    def _asked(
+        self, vector: F32, k: int, filters: Filters | None, min_similarity: float | None
+    ) -> Asked:
+        vector = np.asarray(vector, np.float32)
+        if vector.shape != (self.model.dim,) or not np.isfinite(vector).all():
+            raise DataError(
+                f"expected a vector of {self.model.dim} finite numbers, found {vector.shape}"
+            )
+        if k < 1:
+            raise ConfigError(f"k = {k}: expected 1 or more")
+        plain = dict(filters) if filters else None
+        return Asked(
+            unit(vector).astype("<f4").tobytes(), [], k, "embedding", plain, min_similarity
+        )
+
+    def _find(self, asked: Asked, notice: str | None = None) -> Hits:
+        missing: set[str] = set()
+        if asked.words and (asked.mode != "embedding" or asked.only is not None):
+            counts, failed = self._word_counts(asked.words)
+            asked = msgspec.structs.replace(asked, counts=counts)
+            missing |= failed
+        parts, failed = self._each(lambda shard: shard.part(asked))
+        found = sum(part.by_tokens for part in parts)
+        if found < asked.k + len(asked.exclude) and not all(part.complete for part in parts):
+            everything = msgspec.structs.replace(asked, everything=True)
+            parts, failed = self._each(lambda shard: shard.part(everything))
+        missing |= failed
+        if not parts:
+            raise ShardDownError(f"no shard answers ({', '.join(sorted(missing))}); try again")
+        compared = sum(part.candidates for part in parts)
+        named = tuple(sorted(missing))
+        return Hits(
+            _merged(parts, asked), mode=asked.mode, candidates=compared, notice=notice,
+            missing=named,
+        )  # fmt: skip
+
+    def _word_counts(self, words: list[str]) -> tuple[WordCounts, set[str]]:
+        """Counts over all shards; those of words that were asked for lately are remembered."""
+        commits = tuple(state.commit for state in self._states)
+        with self._words_lock:
+            if commits != self._words_of or len(self._words) > _WORDS_KEPT:
+                self._words, self._words_of = {}, commits
+            known = self._words
+        unknown = [word for word in dict.fromkeys(words) if word not in known]
+        missing: set[str] = set()
+        if unknown:
+            found, missing = self._each(lambda shard: shard.word_counts(unknown))
+            counted = {word: sum(part.holders[word] for part in found) for word in unknown}
+            if missing:
+                return WordCounts(sum(part.pins for part in found), known | counted), missing
+            known.update(counted)
+        return WordCounts(len(self), {word: known[word] for word in words}), missing
+
+    def _each(self, ask: Callable[[Shard], Result]) -> tuple[list[Result], set[str]]:
+        """What the shards answer, in their order, and the names of those that do not."""
+
+        def safely(shard: Shard) -> Result | ShardDownError:
+            try:
+                return ask(shard)
+            except ShardDownError as error:
+                return error
+
+        mapped = map if self._executor is None else self._executor.map
+        found, missing = [], set()
+        for shard, answer in zip(self.shards, mapped(safely, self.shards), strict=True):
+            if isinstance(answer, ShardDownError):
+                missing.add(shard.name)
+            else:
+                found.append(answer)
+        return found, missing
+
+
+AnyIndex = PinIndex | ShardedIndex
+"""What can be searched."""
+
+
+def _merged(parts: Sequence[Part], asked: Asked) -> list[Hit]:
+    """The best of all parts, ordered as one index orders them."""
+
+    def column(name: str) -> list[Any]:
+        return list(chain.from_iterable(getattr(part, name) for part in parts))
+
+    ids, bm25, tokens = column("ids"), column("bm25"), column("tokens")
+    if not ids:
+        return []
+    similarities = np.array(column("similarities"), np.float32)
+    wanted = Wanted(np.zeros(0, np.float32), [], asked.k, None, asked.min_similarity)
+    depth = depth_of(wanted, asked.mode)
+    scores = np.array([score or 0.0 for score in bm25])
+    worded = np.flatnonzero(column("worded"))
+    worded = worded[np.lexsort((worded, -scores[worded]))][:depth]
+    allowed = np.array(column("near"), bool)
+    allowed[worded] = True  # others that words proposed are not among the best of all shards
+    if asked.min_similarity is not None:
+        allowed &= similarities >= asked.min_similarity
+    places = np.flatnonzero(allowed)
+    worded = worded[allowed[worded]]
+    by_words = np.searchsorted(places, worded)
+    if asked.mode == "text":
+        best = by_words[: asked.k]
+    elif asked.mode == "embedding":
+        best = first(similarities[places], places, asked.k)
+    else:
+        worth = fused(similarities[places], places, by_words, scores[worded], depth)
+        best = first(worth, places, asked.k)
+    return [
+        Hit(ids[place], float(similarities[place]), bm25[place], tuple(tokens[place]))
+        for place in places[best].tolist()
+    ]

@@ -1,0 +1,269 @@
+"""What one shard gives to a search over several: a part, small enough to be sent.
+
+A part holds whatever may be among the best of all shards: the nearest of the shard's candidates and
+the best by words. :mod:`pintext.index.sharded` makes one answer of the parts.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+
+from pintext.arrays import F32, I64
+from pintext.errors import DataError
+from pintext.index.hits import Mode
+from pintext.index.manifest import Manifest
+from pintext.index.pin_index import PinIndex
+from pintext.index.searching import (
+    Wanted,
+    depth_of,
+    first,
+    matched_tokens,
+    probes_of,
+    token_candidates,
+    word_matches,
+)
+from pintext.index.snapshot import Matches, Snapshot, WordCounts
+from pintext.tokens import Probes
+
+__all__ = ["Asked", "LocalShard", "Part", "Shard", "ShardState", "StoredPin"]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a shard is asked for.
+
+    Attributes:
+        vector: little-endian float32 of a unit vector, or zeros.
+        words: of the query.
+        k: hits at most, of all shards together.
+        mode: as in :meth:`PinIndex.search`.
+        filters: as there.
+        min_similarity: as there.
+        exclude: ids that are no hits.
+        everything: compare all pins, not those that share tokens.
+        only: compare these alone, in place of the above.
+        counts: of the words, over all shards.
+    """
+
+    vector: bytes
+    words: list[str]
+    k: int
+    mode: Mode = "embedding"
+    filters: dict[str, Any] | None = None
+    min_similarity: float | None = None
+    exclude: tuple[str, ...] = ()
+    everything: bool = False
+    only: tuple[str, ...] | None = None
+    counts: WordCounts | None = None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What a shard found, in columns; in the order of its rows.
+
+    Attributes:
+        ids: of pins that may be among the best.
+        similarities: exact cosines.
+        near: whether it is a candidate by its tokens.
+        worded: whether it is one by its words.
+        bm25: ``None`` where it is neither among the best by words nor, by similarity, in question.
+        tokens: that it shares with the query.
+        candidates: pins that were compared.
+        by_tokens: of them by tokens; where all shards together have less than ``k``, more is to be
+            looked at.
+        complete: more would be of no use.
+    """
+
+    ids: list[str]
+    similarities: list[float]
+    near: list[bool]
+    worded: list[bool]
+    bm25: list[float | None]
+    tokens: list[tuple[int, ...]]
+    candidates: int
+    by_tokens: int
+    complete: bool
+
+
+class ShardState(msgspec.Struct, frozen=True):
+    """What a shard is.
+
+    Attributes:
+        manifest: of the index.
+        pins: in it.
+        commit: the number of the commit that is shown.
+    """
+
+    manifest: Manifest
+    pins: int
+    commit: int
+
+
+class StoredPin(msgspec.Struct, frozen=True):
+    """A pin as a shard has it.
+
+    Attributes:
+        document: id, text columns and fields.
+        vector: little-endian float32; empty where it was not asked for.
+    """
+
+    document: dict[str, Any]
+    vector: bytes = b""
+
+
+class Shard(Protocol):
+    """A part of an index, in this process or elsewhere; what is elsewhere may not answer.
+
+    Every method but ``name`` and ``state`` may raise ShardDownError.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def state(self) -> ShardState:
+        """What it is, as far as is known."""
+
+    def reload(self) -> bool:
+        """Follow its commits; whether there was one."""
+
+    def word_counts(self, words: list[str]) -> WordCounts:
+        """How many of its pins hold words."""
+
+    def part(self, asked: Asked) -> Part:
+        """What it finds."""
+
+    def stored(self, ids: list[str], *, vectors: bool = False) -> list[StoredPin]:
+        """Those of some pins that it has."""
+
+
+class LocalShard:
+    """A shard that is a folder of this machine.
+
+    Args:
+        index: opened.
+    """
+
+    def __init__(self, index: PinIndex) -> None:
+        self.index = index
+
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self.index.folder)
+
+    @property
+    def state(self) -> ShardState:
+        """What it is."""
+        snapshot = self.index.snapshot
+        return ShardState(snapshot.manifest, len(snapshot), snapshot.commit)
+
+    def reload(self) -> bool:
+        """Show the state after the last commit; whether there was a new one."""
+        return self.index.reload()
+
+    def word_counts(self, words: list[str]) -> WordCounts:
+        """How many of its pins hold words."""
+        return self.index.snapshot.word_counts(words)
+
+    def part(self, asked: Asked) -> Part:
+        """What it finds.
+
+        Raises:
+            DataError: a filter does not fit the index, or the vector has another length.
+        """
+        snapshot = self.index.snapshot
+        vector = np.frombuffer(asked.vector, "<f4").astype(np.float32)
+        if len(vector) != snapshot.manifest.dim:
+            raise DataError(
+                f"expected a vector of {snapshot.manifest.dim} numbers, found {len(vector)}"
+            )
+        wanted = Wanted(
+            vector,
+            asked.words,
+            asked.k,
+            snapshot.filtered(asked.filters),
+            asked.min_similarity,
+            _rows_of(snapshot, asked.exclude),
+        )
+        return _part(snapshot, asked, wanted)
+
+    def stored(self, ids: list[str], *, vectors: bool = False) -> list[StoredPin]:
+        """Those of some pins that it has."""
+        snapshot, found = self.index.snapshot, []
+        for name in ids:
+            try:
+                document = msgspec.json.decode(snapshot.document(name))
+                vector = snapshot.rows.vector(snapshot.row(name)).tobytes() if vectors else b""
+            except DataError:
+                continue
+            found.append(StoredPin(document, vector))
+        return found
+
+
+def _rows_of(snapshot: Snapshot, ids: Iterable[str]) -> I64:
+    return np.array([snapshot.row(name) for name in ids if name in snapshot], np.int64)
+
+
+class _Candidates(NamedTuple):
+    """Rows to compare; whether tokens brought them in, and whether looking at more is of no use."""
+
+    rows: I64
+    complete: bool
+
+
+def _candidates(snapshot: Snapshot, asked: Asked, wanted: Wanted, probes: Probes) -> _Candidates:
+    if asked.only is not None:
+        return _Candidates(np.sort(_rows_of(snapshot, asked.only)), True)
+    if asked.mode == "text":
+        return _Candidates(np.zeros(0, np.int64), True)
+    if asked.everything:
+        filtered = wanted.filtered
+        rows = snapshot.all_rows if filtered is None else snapshot.rows_of(filtered)
+        return _Candidates(rows, True)
+    return _Candidates(*token_candidates(snapshot, wanted, probes))
+
+
+def _part(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> Part:
+    probes = probes_of(snapshot, wanted)
+    by_tokens, complete = _candidates(snapshot, asked, wanted, probes)
+    matches = Matches(np.zeros(0, np.int64), np.zeros(0))
+    if asked.mode != "embedding" and asked.only is None:
+        matches = word_matches(snapshot, wanted, asked.mode, asked.counts)
+    near = _nearest(snapshot, by_tokens, wanted, depth_of(wanted, asked.mode))
+    rows = np.union1d(near, matches.rows)
+    similarities = snapshot.similarities(rows, wanted.vector)
+    is_near = np.isin(rows, near)
+    worded = np.isin(rows, matches.rows)
+    # Only the first k that words did not propose can be hits; what words say of them is asked for.
+    others = np.flatnonzero(~worded)
+    others = others[first(similarities[others], rows[others], wanted.k)]
+    ids = snapshot.rows.ids(rows)
+    known = dict(zip(matches.rows.tolist(), matches.bm25.tolist(), strict=True))
+    if asked.mode != "embedding" or asked.only is not None:
+        names = [ids[place] for place in others.tolist()]
+        known |= dict.fromkeys(rows[others].tolist(), 0.0)
+        known |= snapshot.bm25_of(wanted.words, names, asked.counts)
+    return Part(
+        ids,
+        similarities.tolist(),
+        is_near.tolist(),
+        worded.tolist(),
+        [known.get(row) for row in rows.tolist()],
+        matched_tokens(snapshot, rows, probes),
+        len(np.union1d(by_tokens, matches.rows)),
+        len(by_tokens),
+        complete,
+    )
+
+
+def _nearest(snapshot: Snapshot, rows: I64, wanted: Wanted, depth: int) -> I64:
+    """The most similar of some rows, but for those that are no hits; in their order."""
+    if len(wanted.excluded):
+        rows = rows[~np.isin(rows, wanted.excluded)]
+    similarities: F32 = snapshot.similarities(rows, wanted.vector)
+    if wanted.min_similarity is not None:
+        near = similarities >= wanted.min_similarity
+        rows, similarities = rows[near], similarities[near]
+    return np.sort(rows[first(similarities, rows, depth)])

@@ -1,0 +1,213 @@
+"""Shards are searched like one index."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from index_data import FILTER_COLUMNS, Plain, some_pins, topic_model
+from pintext import IndexConfig, PinIndex, PinTextModel
+from pintext.cli import commands
+from pintext.errors import ConfigError, DataError, ModelMismatchError, PinIndexError
+from pintext.index import Hits, ShardedIndex
+from pintext.index.hits import Mode
+
+CONFIG = IndexConfig(filter_columns=FILTER_COLUMNS)
+SHARDS = 3
+COUNT = 4000
+
+
+@pytest.fixture(scope="module")
+def model() -> PinTextModel:
+    return topic_model()
+
+
+@pytest.fixture(scope="module")
+def pins(model: PinTextModel) -> pl.DataFrame:
+    return some_pins(COUNT, model)
+
+
+@pytest.fixture(scope="module")
+def one(
+    tmp_path_factory: pytest.TempPathFactory, pins: pl.DataFrame, model: PinTextModel
+) -> PinIndex:
+    return PinIndex.build(pins, model, tmp_path_factory.mktemp("one") / "index", config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def folders(one: PinIndex, pins: pl.DataFrame, model: PinTextModel) -> list[Path]:
+    made = [one.folder.parent / f"shard-{part}" for part in range(1, SHARDS + 1)]
+    for part, folder in enumerate(made, 1):
+        PinIndex.build(pins, model, folder, config=CONFIG, shard=(part, SHARDS), tokens=one)
+    return made
+
+
+@pytest.fixture(scope="module")
+def many(folders: list[Path]) -> ShardedIndex:
+    return ShardedIndex.open(folders)
+
+
+def queries(count: int) -> list[str]:
+    draw = np.random.default_rng(11)
+    return [" ".join(f"w{w}" for w in row) for row in draw.integers(0, 600, (count, 3)).tolist()]
+
+
+def same(first: Hits, second: Hits) -> None:
+    """The same pins with the same similarities; equally similar ones may change places."""
+    near = [hit.similarity for hit in first]
+    assert [hit.similarity for hit in second] == near
+    above = [{(hit.id, hit.matched_tokens) for hit in hits if hit.similarity > near[-1]}
+             for hits in (first, second) if near]  # fmt: skip
+    assert above[:1] == above[1:]
+
+
+def test_shards_have_each_pin_once_and_the_tokens_of_the_index(
+    one: PinIndex, many: ShardedIndex
+) -> None:
+    assert len(many) == COUNT == len(one)
+    for shard in many.shards:
+        assert 0 < shard.state.pins < COUNT
+        assert shard.state.manifest.tokens_sha256 == one.snapshot.manifest.tokens_sha256
+        assert shard.state.manifest.retrieval.probes == one.retrieval.probes
+    assert many.columns == one.columns
+    assert many.fingerprint == one.fingerprint
+    assert "pin-7" in many and "nobody" not in many
+
+
+def test_nearest_pins_are_those_of_one_index(one: PinIndex, many: ShardedIndex) -> None:
+    for query in queries(300):
+        same(one.search(query, mode="embedding"), many.search(query, mode="embedding"))
+
+
+def test_exact_nearest_pins_are_those_of_one_index(one: PinIndex, many: ShardedIndex) -> None:
+    for query in queries(40):
+        vector = one.model.encode(query)
+        same(one.exact(vector, 25), many.exact(vector, 25))
+
+
+@pytest.mark.parametrize("k", [1, 3, 50, 1000, COUNT + 5])
+def test_any_number_of_hits(one: PinIndex, many: ShardedIndex, k: int) -> None:
+    for query in queries(5):
+        same(one.search(query, k, mode="embedding"), many.search(query, k, mode="embedding"))
+
+
+def test_related_pins_are_those_of_one_index(one: PinIndex, many: ShardedIndex) -> None:
+    for number in range(0, 400, 9):
+        name = f"pin-{number}"
+        vector = one.vector(name)
+        assert np.array_equal(vector, many.vector(name))
+        found = many.search_vector(vector, exclude=(name, "nobody"))
+        same(one.search_vector(vector, exclude=(name, "nobody")), found)
+        assert name not in [hit.id for hit in found]
+
+
+def test_words_are_weighed_by_all_shards(
+    model: PinTextModel, pins: pl.DataFrame, many: ShardedIndex
+) -> None:
+    plain = Plain(model, pins)
+    for query in queries(50):
+        truth = plain.bm25(query)
+        hits = many.search(query, mode="text")
+        # only the average length of a text is each shard's own
+        assert [hit.bm25 for hit in hits] == pytest.approx(
+            sorted(truth.values(), reverse=True)[: len(hits)], rel=0.01
+        )
+        assert all(hit.bm25 == pytest.approx(truth[hit.id], rel=0.01) for hit in hits)
+
+
+def test_hybrid_hits_are_as_good_as_those_of_one_index(one: PinIndex, many: ShardedIndex) -> None:
+    shared = []
+    for query in queries(100):
+        first, second = (index.search(query) for index in (one, many))
+        assert all(hit.bm25 is not None for hit in second)
+        shared.append(len({hit.id for hit in first} & {hit.id for hit in second}) / 10)
+    assert np.mean(shared) > 0.9
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize(
+    "filters", [{"color": "red"}, {"price": {"gte": 0}, "sold": True}, {"tags": ["t1", "t6"]}]
+)
+def test_filters_and_a_cut_off_hold_in_every_shard(
+    one: PinIndex, many: ShardedIndex, mode: Mode, filters: dict[str, Any]
+) -> None:
+    for query in queries(10):
+        options: dict[str, Any] = {"mode": mode, "filters": filters, "min_similarity": 0.3}
+        first, second = (index.search(query, 8, **options) for index in (one, many))
+        assert all(hit.similarity >= 0.3 for hit in second)
+        assert len(first) == len(second)
+        if mode == "embedding":
+            same(first, second)
+
+
+def test_a_match_is_explained(one: PinIndex, many: ShardedIndex) -> None:
+    hit = one.search("w1 w31 w61")[0]
+    first, second = (index.explain("w1 w31 w61", hit.id) for index in (one, many))
+    assert second._replace(bm25=0) == first._replace(bm25=0)
+    assert second.bm25 == pytest.approx(first.bm25, rel=0.01)
+    with pytest.raises(DataError, match="no pin 'nobody'"):
+        many.explain("w1", "nobody")
+
+
+def test_documents_come_in_the_order_that_was_asked_for(one: PinIndex, many: ShardedIndex) -> None:
+    names = ["pin-9", "pin-1", "pin-5", "pin-300"]
+    assert many.documents(names) == one.documents(names)
+    with pytest.raises(DataError, match="no pin 'nobody'"):
+        many.documents(["pin-1", "nobody"])
+
+
+def test_queries_without_a_known_word_are_searched_by_words(many: ShardedIndex) -> None:
+    hits = many.search("unknown")
+    assert hits.mode == "text" and hits.notice and len(hits) == 10
+    assert not len(many.search("nothing at all"))
+
+
+def test_wrong_questions(many: ShardedIndex) -> None:
+    with pytest.raises(ConfigError, match="k = 0"):
+        many.search("w1", 0)
+    with pytest.raises(ConfigError, match="mode = 'best'"):
+        many.search("w1", mode="best")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no field 'taste'"):
+        many.search("w1", filters={"taste": "sweet"})
+    with pytest.raises(DataError, match="finite numbers"):
+        many.search_vector(np.zeros(3, np.float32))
+
+
+def test_shards_must_belong_together(
+    tmp_path: Path, pins: pl.DataFrame, model: PinTextModel, one: PinIndex, folders: list[Path]
+) -> None:
+    other = topic_model(seed=4)
+    with pytest.raises(ModelMismatchError, match="its tokens belong to the model"):
+        PinIndex.build(pins, other, tmp_path / "a", tokens=one)
+    PinIndex.build(pins.head(50), other, tmp_path / "b", config=CONFIG)
+    with pytest.raises(ModelMismatchError):
+        ShardedIndex.open([folders[0], tmp_path / "b"])
+    PinIndex.build(pins.head(50), model, tmp_path / "c")
+    with pytest.raises(PinIndexError, match="other columns"):
+        ShardedIndex.open([folders[0], tmp_path / "c"])
+
+
+def test_commits_of_a_shard_are_followed(
+    tmp_path: Path, pins: pl.DataFrame, model: PinTextModel
+) -> None:
+    parts = [
+        PinIndex.build(pins.head(60), model, tmp_path / f"{part}", config=CONFIG, shard=(part, 2))
+        for part in (1, 2)
+    ]
+    many = ShardedIndex.open([part.folder for part in parts], model)
+    before = many.generation
+    assert not many.reload()
+    parts[1].upsert(pins[100:101])
+    assert many.reload() and many.generation > before and len(many) == 61
+    assert many.search(str(pins["title"][100]), 1)[0].id == "pin-100"
+
+
+def test_search_of_the_command_line_takes_shards(folders: list[Path], one: PinIndex) -> None:
+    command = ["search", *map(str, folders), "w1 w31 w61", "--mode", "embedding", "--json"]
+    found = CliRunner().invoke(commands, command)
+    assert found.exit_code == 0, found.output
+    alone = CliRunner().invoke(commands, ["search", str(one.folder), *command[-4:]])
+    assert found.stdout == alone.stdout
