@@ -26,8 +26,10 @@ def free_port() -> int:
 class Served:
     """``pintext serve FOLDER OPTIONS`` in a process; ready when made."""
 
-    def __init__(self, folder: Path, *options: Any, env: dict[str, str] | None = None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, folder: Path, *options: Any, env: dict[str, str] | None = None, port: int = 0
+    ) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_file = folder.parent / f"log-{self.port}.jsonl"
         command = [sys.executable, "-m", "pintext", "serve", folder, "--port", self.port, *options]
@@ -78,6 +80,14 @@ class Served:
             ):
                 total += float(value)
         return total
+
+    def kill(self) -> None:
+        """End all of its processes at once, without a chance to finish anything."""
+        pids = self.worker_pids()
+        self.process.kill()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end, and wait; the exit code."""

@@ -70,6 +70,7 @@ def test_shards_have_each_pin_once_and_the_tokens_of_the_index(
 ) -> None:
     assert len(many) == COUNT == len(one)
     for shard in many.shards:
+        assert shard.state
         assert 0 < shard.state.pins < COUNT
         assert shard.state.manifest.tokens_sha256 == one.snapshot.manifest.tokens_sha256
         assert shard.state.manifest.retrieval.probes == one.retrieval.probes

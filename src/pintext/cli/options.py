@@ -93,9 +93,11 @@ def _typable(setting: Setting) -> bool:
     return not (isinstance(setting.kind, type) and issubclass(setting.kind, Config))
 
 
-def _columns(setting: Setting) -> bool:
-    """Whether a setting is a few names of columns, each typed as an option of its own."""
-    return setting.name.endswith("_columns")
+def _repeated(setting: Setting) -> str | None:
+    """What a setting is a few of, where each is typed as an option of its own."""
+    if setting.name.endswith("_columns"):
+        return "COLUMN"
+    return "URL" if setting.name == "shards" else None
 
 
 def _option(config: type[Config], setting: Setting) -> Callable[[Command], Command]:
@@ -108,8 +110,8 @@ def _option(config: type[Config], setting: Setting) -> Callable[[Command], Comma
         extra["type"] = click.Choice(get_args(kind))
     elif origin is dict:
         name, extra = "--task-weight", {"metavar": "NAME=WEIGHT", "multiple": True}
-    elif _columns(setting):
-        name, extra = name.removesuffix("s"), {"metavar": "COLUMN", "multiple": True}
+    elif metavar := _repeated(setting):
+        name, extra = name.removesuffix("s"), {"metavar": metavar, "multiple": True}
     elif origin is tuple:
         extra = {"type": click.Path(allow_dash=True, path_type=Path), "metavar": "FILE"}
         facts.append("one a line; - is standard input")
@@ -134,7 +136,7 @@ def _read(setting: Setting, value: Any) -> Any:
     """The value of a setting from what was typed."""
     if get_origin(setting.kind) is dict:
         return dict(map(_task_weight, value))
-    if get_origin(setting.kind) is tuple and not _columns(setting):
+    if get_origin(setting.kind) is tuple and not _repeated(setting):
         return tuple(_words(value))
     return value
 

@@ -13,14 +13,19 @@ __all__ = ["serve"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument(
+    "folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Settings, as .toml or .json."
 )
 @quiet_option
 @setting_options(ServeConfig)
-def serve(folder: Path, config_file: Path | None, quiet: bool, **typed: Any) -> None:
+def serve(folders: tuple[Path, ...], config_file: Path | None, quiet: bool, **typed: Any) -> None:
     """Serve FOLDER, an index or a model, over HTTP: API, web page and metrics.
+
+    Several folders are shards, searched like one index. Shards of other services are named by the
+    setting shards, beside the folder of their model.
 
     Logs go to standard error, one JSON object a line. SIGTERM or Ctrl-C ends the service after the
     requests that have begun. A new version that is put in the place of FOLDER is served within a
@@ -31,13 +36,16 @@ def serve(folder: Path, config_file: Path | None, quiet: bool, **typed: Any) -> 
       pintext serve index/
       pintext serve model/ --port 8081 --workers 2
       pintext serve index/ --config serve.toml
+      pintext serve shard-1/ shard-2/
+      pintext serve model/ --shard http://10.0.0.7:8080 --shard http://10.0.0.8:8080
     """
     from pintext.server.run import serve as run
 
     config = config_from(ServeConfig, config_file, typed)
+    name = " ".join(map(str, folders))
 
     def tell() -> None:
         if not quiet:
-            note(f"{folder} is served at http://{config.host}:{config.port}  (Ctrl-C ends it)")
+            note(f"{name} is served at http://{config.host}:{config.port}  (Ctrl-C ends it)")
 
-    run(folder, config, tell)
+    run(folders, config, tell)

@@ -53,6 +53,7 @@ class ShardedIndex:
     Raises:
         ModelMismatchError: a shard was made with another model.
         PinIndexError: the shards have different columns.
+        ShardDownError: no shard answers.
 
     Attributes:
         model: whose vectors are in it.
@@ -93,9 +94,14 @@ class ShardedIndex:
         return cls([LocalShard(index) for index in opened], model)
 
     def _check(self) -> None:
+        if not self._states:
+            names = ", ".join(shard.name for shard in self.shards)
+            raise ShardDownError(f"no shard answers ({names}); start at least one")
         head = self._states[0].manifest
         for shard in self.shards:
-            manifest = shard.state.manifest
+            if (state := shard.state) is None:
+                continue
+            manifest = state.manifest
             if manifest.fingerprint != self.model.fingerprint:
                 raise ModelMismatchError(
                     f"{shard.name}: made with the model {manifest.fingerprint}, expected "
@@ -111,7 +117,8 @@ class ShardedIndex:
 
     @property
     def _states(self) -> list[ShardState]:
-        return [shard.state for shard in self.shards]
+        """Of the shards that have answered yet."""
+        return [state for shard in self.shards if (state := shard.state) is not None]
 
     @property
     def fingerprint(self) -> str:
@@ -138,8 +145,13 @@ class ShardedIndex:
         """How the first shard finds pins by tokens."""
         return self._states[0].manifest.retrieval
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The names of the shards that did not answer lately."""
+        return tuple(shard.name for shard in self.shards if shard.down)
+
     def __len__(self) -> int:
-        """The number of pins."""
+        """The number of pins, also of shards that do not answer now."""
         return sum(state.pins for state in self._states)
 
     def __contains__(self, pin_id: object) -> bool:
@@ -186,8 +198,8 @@ class ShardedIndex:
             PinIndexError: a shard now has other columns.
             ModelMismatchError: a shard is now of another model.
         """
-        changed = sum(shard.reload() for shard in self.shards) > 0  # every one, none left out
-        if changed:
+        news, _ = self._each(lambda shard: shard.reload())
+        if changed := any(news):
             self._check()
         return changed
 

@@ -114,7 +114,7 @@ class StoredPin(msgspec.Struct, frozen=True):
 class Shard(Protocol):
     """A part of an index, in this process or elsewhere; what is elsewhere may not answer.
 
-    Every method but ``name`` and ``state`` may raise ShardDownError.
+    ``word_counts``, ``part`` and ``stored`` may raise ShardDownError.
     """
 
     @property
@@ -122,8 +122,12 @@ class Shard(Protocol):
         """What it is called in messages."""
 
     @property
-    def state(self) -> ShardState:
-        """What it is, as far as is known."""
+    def state(self) -> ShardState | None:
+        """What it is, as far as is known; ``None``: it has not answered yet."""
+
+    @property
+    def down(self) -> bool:
+        """Whether it did not answer lately."""
 
     def reload(self) -> bool:
         """Follow its commits; whether there was one."""
@@ -152,6 +156,11 @@ class LocalShard:
     def name(self) -> str:
         """The folder."""
         return str(self.index.folder)
+
+    @property
+    def down(self) -> bool:
+        """Never."""
+        return False
 
     @property
     def state(self) -> ShardState:

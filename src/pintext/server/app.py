@@ -11,7 +11,14 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from pintext.server import change_routes, operations, page_routes, pin_routes, text_routes
+from pintext.server import (
+    change_routes,
+    operations,
+    page_routes,
+    pin_routes,
+    shard_routes,
+    text_routes,
+)
 from pintext.server.answers import limit_schemas
 from pintext.server.failures import HANDLERS
 from pintext.server.guard import Guard
@@ -46,7 +53,7 @@ def make_app(service: Service) -> Guard:
     async def provide() -> Service:
         return service
 
-    modules = (pin_routes, text_routes, change_routes, operations, page_routes)
+    modules = (pin_routes, text_routes, change_routes, operations, page_routes, shard_routes)
     app = Litestar(
         [route for module in modules for route in module.ROUTES],
         dependencies={"service": Provide(provide, use_cache=True)},

@@ -17,6 +17,7 @@ from pintext.server.pin_shapes import DeletePins, PutPins, Written
 from pintext.server.problems import ProblemError, retry_later
 from pintext.server.searching import index_of
 from pintext.server.service import Service
+from pintext.server.versions import Version
 
 __all__ = ["ROUTES"]
 
@@ -63,9 +64,21 @@ async def put_pins(
     """
     _check_token(request, service)
     check_limits(data, service.config)
-    index = index_of(service.version)
+    index = _writable(service.version)
     frame = pin_frame(index.columns, data.pins)
     return await service.writes.run(_write, service, index, frame)
+
+
+def _writable(version: Version) -> PinIndex:
+    """The index that may be changed.
+
+    Raises:
+        ProblemError: 404: there is none; 403: there are several.
+    """
+    index = index_of(version)
+    if not isinstance(index, PinIndex):
+        raise ProblemError(403, "several shards are served here; change the shard that has the pin")
+    return index
 
 
 def _write(service: Service, index: PinIndex, change: pl.DataFrame | list[str]) -> Written:
@@ -99,7 +112,7 @@ async def delete_pin(
 ) -> Written:
     """Take a pin out of the index; it is gone from the disk when this is answered."""
     _check_token(request, service)
-    index = index_of(service.version)
+    index = _writable(service.version)
     written = await service.writes.run(_write, service, index, [pin_id])
     if not written.pins:
         raise ProblemError(404, f"no pin {pin_id!r} in the index")
@@ -122,7 +135,7 @@ async def delete_pins(
     """Take pins out of the index; how many of the ids it had."""
     _check_token(request, service)
     check_limits(data, service.config)
-    index = index_of(service.version)
+    index = _writable(service.version)
     return await service.writes.run(_write, service, index, data.ids)
 
 

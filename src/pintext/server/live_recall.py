@@ -7,7 +7,7 @@ from typing import Any
 
 from pintext.arrays import F32
 from pintext.errors import PinTextError
-from pintext.index import PinIndex
+from pintext.index.sharded import AnyIndex
 from pintext.server.metrics import Metrics
 
 __all__ = ["LiveRecall"]
@@ -30,13 +30,13 @@ class LiveRecall:
     def __init__(self, share: float, metrics: Metrics) -> None:
         self._share = share
         self._metrics = metrics
-        self._waiting: queue.Queue[tuple[PinIndex, F32, Any] | None] = queue.Queue(_WAITING)
+        self._waiting: queue.Queue[tuple[AnyIndex, F32, Any] | None] = queue.Queue(_WAITING)
         self._random = random.Random()  # noqa: S311  (chooses samples, guards no secret)
         self._thread = threading.Thread(target=self._measure, name="live-recall", daemon=True)
         if share > 0:
             self._thread.start()
 
-    def sample(self, index: PinIndex, vector: F32, filters: Any) -> None:
+    def sample(self, index: AnyIndex, vector: F32, filters: Any) -> None:
         """Perhaps measure a search; returns at once."""
         if self._random.random() >= self._share:
             return
@@ -61,7 +61,7 @@ class LiveRecall:
             self._thread.join(timeout=5)
 
 
-def recall_of(index: PinIndex, vector: F32, filters: Any) -> float | None:
+def recall_of(index: AnyIndex, vector: F32, filters: Any) -> float | None:
     """The recall@10 of one search; ``None`` where there is nothing to find.
 
     A pin counts as found when it is as near as the tenth of the exact ones, so that equally near

@@ -42,6 +42,10 @@ class Metrics:
             "search_candidates", "Pins whose similarity a search computed.", _CANDIDATES
         )
         self._empty = self._counter("search_empty", "Searches that found nothing.")
+        self._partial = self._counter(
+            "search_partial", "Searches that lack the pins of a shard that did not answer."
+        )
+        self._down = self._gauge("shards_down", "Shards that did not answer lately.")
         self._reloads = self._counter("reloads", "New versions, by what became of them.", "outcome")
         self._stale = self._gauge("reload_refused", "1 while a newer index or model is refused.")
         self._pins = self._gauge("index_pins", "Pins of the served index.")
@@ -120,6 +124,14 @@ class Metrics:
         self._candidates.observe(candidates)
         if not hits:
             self._empty.inc()
+
+    def partial(self) -> None:
+        """Count a search that lacks the pins of a shard."""
+        self._partial.inc()
+
+    def shards_down(self, count: int) -> None:
+        """Take over how many shards do not answer."""
+        self._down.set(count)
 
     def served(self, model: Mapping[str, str]) -> None:
         """Take over which model is served from now on."""

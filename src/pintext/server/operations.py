@@ -3,7 +3,7 @@
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 
-from pintext.index import PinIndex
+from pintext.index.sharded import AnyIndex
 from pintext.server.answers import answers, example
 from pintext.server.service import RELEASE, Service
 from pintext.server.shapes import Health, IndexInfo, Info, ModelInfo, Ready
@@ -66,7 +66,7 @@ async def info(service: Service) -> Info:
     )
 
 
-def _index_info(index: PinIndex | None) -> IndexInfo | None:
+def _index_info(index: AnyIndex | None) -> IndexInfo | None:
     if index is None:
         return None
     found, columns = index.retrieval, index.columns

@@ -95,6 +95,8 @@ class Searched(msgspec.Struct):
     unknown_words: list[str]
     """words of the query that have no row"""
     hits: list[FoundPin]
+    partial: bool = False
+    """pins are missing, because a shard that holds some does not answer"""
 
 
 class Pin(msgspec.Struct):
@@ -109,6 +111,8 @@ class Related(msgspec.Struct):
 
     pin: Pin
     hits: list[FoundPin]
+    partial: bool = False
+    """pins are missing, because a shard that holds some does not answer"""
 
 
 class PutPins(Request):

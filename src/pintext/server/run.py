@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,13 +30,15 @@ _CONNECTIONS = 8192
 _LEAVE_SECONDS = 5
 
 
-def serve(folder: Path, config: ServeConfig, started: Callable[[], None] = lambda: None) -> None:
-    """Serve a folder until SIGTERM or SIGINT; then finish what has begun, and return.
+def serve(
+    folders: Sequence[Path], config: ServeConfig, started: Callable[[], None] = lambda: None
+) -> None:
+    """Serve folders until SIGTERM or SIGINT; then finish what has begun, and return.
 
     SIGHUP looks for a new version at once. A worker that dies is replaced.
 
     Args:
-        folder: of a model or an index.
+        folders: of a model, an index, or several shards.
         config: the settings.
         started: called when the first worker answers.
 
@@ -73,7 +75,7 @@ def serve(folder: Path, config: ServeConfig, started: Callable[[], None] = lambd
         )
         supervisor = _Supervisor(server, config, shared, started)
         server.on_startup(supervisor.begin)
-        loader = partial(_load, folder.absolute(), config, shared)
+        loader = partial(_load, [folder.absolute() for folder in folders], config, shared)
         try:
             server.serve(target_loader=loader, wrap_loader=False)
         except SystemExit:
@@ -155,14 +157,14 @@ class _Supervisor:
         self.asked_to_end = True
 
 
-def _load(folder: Path, config: ServeConfig, shared: Path) -> "Guard":
+def _load(folders: Sequence[Path], config: ServeConfig, shared: Path) -> "Guard":
     """Make the application, in a worker process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the application takes it
     from pintext.server.app import make_app
     from pintext.server.service import Service
 
     try:
-        app = make_app(Service(folder, config))
+        app = make_app(Service(folders, config))
     except PinTextError as error:
         (shared / _FAILED).write_text(str(error), encoding="utf-8")
         sys.exit(1)

@@ -3,11 +3,13 @@
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 from pintext.errors import ConfigError, PinTextError
 from pintext.files import reason
+from pintext.index import ShardedIndex
 from pintext.model import Neighbor, PinTextModel
 from pintext.server.cache import Cache
 from pintext.server.live_recall import LiveRecall
@@ -30,15 +32,15 @@ class Service:
     """Everything that requests share.
 
     Args:
-        folder: of a model or an index.
+        folders: of a model, an index, or several shards.
         config: the settings.
 
     Raises:
         PinTextError: what is to be served cannot be opened.
     """
 
-    def __init__(self, folder: str | Path, config: ServeConfig) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folders: Sequence[Path], config: ServeConfig) -> None:
+        self.folders = tuple(folders)
         self.config = config
         self.write_token = _secret(config.write_token)
         self.metrics = Metrics()
@@ -59,9 +61,9 @@ class Service:
         self.live_recall = LiveRecall(config.recall_share, self.metrics)
         self.warning: str | None = None
         self.draining = False
-        self._seen = identity(self.folder, config)
+        self._seen = identity(self.folders, config)
         self._reloading = threading.Lock()
-        self.version = open_version(self.folder, config)
+        self.version = open_version(self.folders, config)
         self._announce()
 
     @property
@@ -84,12 +86,12 @@ class Service:
             Whether something newer is served from now on.
         """
         with self._reloading:
-            seen = identity(self.folder, self.config)
+            seen = identity(self.folders, self.config)
             try:
                 if seen == self._seen and not forced:
                     return self._follow_commits()
                 self._seen = seen
-                self.version = open_version(self.folder, self.config)
+                self.version = open_version(self.folders, self.config)
             except PinTextError as error:
                 self._refuse(str(error))
                 return False
@@ -102,7 +104,12 @@ class Service:
         """Show the pins after the last commit, of whichever process."""
         index = self.version.index
         # While a newer folder is refused, the index that is served is no longer there.
-        if index is None or self.warning or not index.reload():
+        if index is None or self.warning:
+            return False
+        changed = index.reload()
+        if isinstance(index, ShardedIndex):  # a search may have found one down before
+            self.metrics.shards_down(len(index.missing))
+        if not changed:
             return False
         self.tell_metrics()
         return True
@@ -117,7 +124,7 @@ class Service:
         facts: dict[str, str | int] = {"model": self.model.fingerprint}
         if index:
             facts |= {"pins": len(index), "generation": index.generation}
-        _LOG.info("serving", extra={"folder": str(self.folder), **facts})
+        _LOG.info("serving", extra={"folder": " ".join(map(str, self.folders)), **facts})
         self.tell_metrics()
 
     def tell_metrics(self) -> None:

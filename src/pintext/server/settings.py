@@ -50,6 +50,17 @@ class ServeConfig(Config, frozen=True):
             "it nobody can",
         ),
     ] = ""
+    shards: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="addresses of services, each with one shard, that are asked for pins; "
+            "FOLDER is then their model"
+        ),
+    ] = ()
+    shard_seconds: Annotated[
+        float,
+        Meta(gt=0, le=600, description="longest wait for one of them; then answers are partial"),
+    ] = 1.0
     max_body_kb: Annotated[int, Meta(ge=1, le=1_048_576, description="largest request body")] = 1024
     max_text_chars: Annotated[int, Meta(ge=1, le=1_048_576, description="longest text")] = 8192
     max_batch: Annotated[

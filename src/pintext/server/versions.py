@@ -1,15 +1,19 @@
 """What is served: a model, an index and what belongs to them, opened as one and replaced as one."""
 
 import itertools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pintext.errors import ModelError
-from pintext.index import PinIndex
+from pintext.errors import ModelError, ServeError
+from pintext.index import PinIndex, ShardedIndex
 from pintext.index.manifest import MANIFEST, MODEL
+from pintext.index.sharded import AnyIndex
 from pintext.model import PinTextModel
 from pintext.server.neighbors import Neighbors
 from pintext.server.phrases import Phrases
+from pintext.server.remote_shard import RemoteShard
 from pintext.server.settings import ServeConfig
 from pintext.text import words_of_text
 
@@ -34,28 +38,27 @@ class Version:
 
     number: int
     model: PinTextModel
-    index: PinIndex | None
+    index: AnyIndex | None
     labels: Phrases | None
     keywords: Phrases | None
     neighbors: Neighbors | None
 
 
-def open_version(folder: Path, config: ServeConfig) -> Version:
-    """Open a folder and the files beside it, and touch what the first request would wait for.
+def open_version(folders: Sequence[Path], config: ServeConfig) -> Version:
+    """Open what is served and the files beside it, and touch what the first request would wait for.
+
+    Args:
+        folders: a model, an index, or the indexes of several shards.
+        config: the settings.
 
     Raises:
         PinTextError: something cannot be used, or belongs to another model.
     """
-    if not folder.is_dir():
-        found = "is a file" if folder.exists() else "no such folder"
-        raise ModelError(f"{folder}: {found}; expected an index or a model")
-    index = None
-    if (folder / MANIFEST).exists():
-        # The index is told its model: it then refuses to follow into another one by itself.
-        model = PinTextModel.from_pretrained(folder / MODEL)
-        index = PinIndex.open(folder, model)
-    else:
-        model = PinTextModel.from_pretrained(folder)
+    for folder in folders:
+        if not folder.is_dir():
+            found = "is a file" if folder.exists() else "no such folder"
+            raise ModelError(f"{folder}: {found}; expected an index or a model")
+    model, index = _opened(folders, config)
     _touch(model, index)
     return Version(
         next(_NUMBERS),
@@ -67,7 +70,26 @@ def open_version(folder: Path, config: ServeConfig) -> Version:
     )
 
 
-def _touch(model: PinTextModel, index: PinIndex | None) -> None:
+def _opened(folders: Sequence[Path], config: ServeConfig) -> tuple[PinTextModel, AnyIndex | None]:
+    first, holds_index = folders[0], (folders[0] / MANIFEST).exists()
+    if config.shards:
+        if len(folders) > 1 or holds_index:
+            raise ServeError("with shards elsewhere, name the folder of the model alone")
+        model = PinTextModel.from_pretrained(first)
+        seconds = config.shard_seconds
+        shards = [RemoteShard(url, model.fingerprint, seconds) for url in config.shards]
+        executor = ThreadPoolExecutor(config.threads * len(shards), thread_name_prefix="shards")
+        return model, ShardedIndex(shards, model, executor)
+    if not holds_index and len(folders) == 1:
+        return PinTextModel.from_pretrained(first), None
+    # The index is told its model: it then refuses to follow into another one by itself.
+    model = PinTextModel.from_pretrained(first / MODEL)
+    if len(folders) == 1:
+        return model, PinIndex.open(first, model)
+    return model, ShardedIndex.open(folders, model)
+
+
+def _touch(model: PinTextModel, index: AnyIndex | None) -> None:
     word = model.vocabulary.word(0) if len(model) else ""
     words_of_text(word)
     model.explain(word, word)
@@ -76,14 +98,15 @@ def _touch(model: PinTextModel, index: PinIndex | None) -> None:
         index.documents(hit.id for hit in hits)
 
 
-def identity(folder: Path, config: ServeConfig) -> Identity:
+def identity(folders: Sequence[Path], config: ServeConfig) -> Identity:
     """What changes when another version is put in the place of this one.
 
     Commits of an index are not seen here: the index itself follows them.
     """
-    files = [folder, folder / MANIFEST, folder / "config.json"]
+    files = [folder / name for folder in folders for name in (MANIFEST, "config.json")]
     files += [Path(name) for name in (config.labels, config.keywords, config.neighbors) if name]
-    return tuple(_mark(path, inside=path != folder) for path in files)
+    marks = [_mark(folder, inside=False) for folder in folders]
+    return (*marks, *(_mark(path, inside=True) for path in files))
 
 
 def _mark(path: Path, *, inside: bool) -> tuple[str, int, int, int]:

@@ -1,0 +1,66 @@
+"""Routes for the front that asks several shards; of one release, and not part of the API."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+
+from pintext.errors import DataError
+from pintext.index import PinIndex
+from pintext.index.shards import Asked, LocalShard
+from pintext.server.bodies import json_body
+from pintext.server.problems import ProblemError
+from pintext.server.remote_shard import PinsAsked, WordsAsked
+from pintext.server.searching import index_of
+from pintext.server.service import Service
+
+__all__ = ["ROUTES"]
+
+
+def _shard(service: Service) -> LocalShard:
+    """What is served, as a shard.
+
+    Raises:
+        ProblemError: 404: it is no single index.
+    """
+    index = index_of(service.version)
+    if not isinstance(index, PinIndex):
+        raise ProblemError(404, "several shards are served here: name each of them to the front")
+    return LocalShard(index)
+
+
+def _json(value: Any) -> Response[bytes]:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+@get("/v1/shard", include_in_schema=False)
+async def state(service: Service) -> Response[bytes]:
+    """What the shard is."""
+    return _json(_shard(service).state)
+
+
+@post("/v1/shard/words", status_code=200, include_in_schema=False, **json_body(WordsAsked))
+async def words(data: WordsAsked, service: Service) -> Response[bytes]:
+    """How many of its pins hold words."""
+    return _json(await service.work.run(_shard(service).word_counts, data.words))
+
+
+@post("/v1/shard/part", status_code=200, include_in_schema=False, **json_body(Asked))
+async def part(data: Asked, service: Service) -> Response[bytes]:
+    """What it finds."""
+    shard = _shard(service)
+    try:
+        found = await service.work.run(shard.part, data)
+    except DataError as error:
+        raise ProblemError.of_field("$.filters", str(error)) from None
+    service.metrics.searched(found.candidates, len(found.ids))
+    return _json(found)
+
+
+@post("/v1/shard/pins", status_code=200, include_in_schema=False, **json_body(PinsAsked))
+async def pins(data: PinsAsked, service: Service) -> Response[bytes]:
+    """Those of some pins that it has."""
+    return _json(await service.work.run(_shard(service).stored, data.ids, vectors=data.vectors))
+
+
+ROUTES = [state, words, part, pins]
