@@ -124,7 +124,7 @@ def _shard(typed: str | None) -> tuple[int, int] | None:
 
 @click.command()
 @click.argument(
-    "indexes", metavar="INDEX...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "index", metavar="INDEX...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.argument("query")
 @k_option
@@ -148,7 +148,7 @@ def _shard(typed: str | None) -> tuple[int, int] | None:
 )
 @json_option
 def search(
-    indexes: tuple[Path, ...],
+    index: tuple[Path, ...],
     query: str,
     k: int,
     mode: Any,
@@ -169,7 +169,7 @@ def search(
     """
     from pintext.index import ShardedIndex
 
-    opened = open_index(indexes[0]) if len(indexes) == 1 else ShardedIndex.open(indexes)
+    opened = open_index(index[0]) if len(index) == 1 else ShardedIndex.open(index)
     queries = standard_input() if query == "-" else iter([query])
     chosen = _filters(opened, filters)
     table = as_table(force_json)

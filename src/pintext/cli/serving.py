@@ -14,14 +14,14 @@ __all__ = ["serve"]
 
 @click.command()
 @click.argument(
-    "folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "folder", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Settings, as .toml or .json."
 )
 @quiet_option
 @setting_options(ServeConfig)
-def serve(folders: tuple[Path, ...], config_file: Path | None, quiet: bool, **typed: Any) -> None:
+def serve(folder: tuple[Path, ...], config_file: Path | None, quiet: bool, **typed: Any) -> None:
     """Serve FOLDER, an index or a model, over HTTP: API, web page and metrics.
 
     Several folders are shards, searched like one index. Shards of other services are named by the
@@ -42,10 +42,10 @@ def serve(folders: tuple[Path, ...], config_file: Path | None, quiet: bool, **ty
     from pintext.server.run import serve as run
 
     config = config_from(ServeConfig, config_file, typed)
-    name = " ".join(map(str, folders))
+    name = " ".join(map(str, folder))
 
     def tell() -> None:
         if not quiet:
             note(f"{name} is served at http://{config.host}:{config.port}  (Ctrl-C ends it)")
 
-    run(folders, config, tell)
+    run(folder, config, tell)
