@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,9 @@ def test_examples_of_the_help_run(
     arguments = shlex.split(command)
     if arguments[0] != "train":
         (tmp_path / "model").symlink_to(trained / "model")
-    if "index/" in arguments and arguments[0] != "index":
-        made = run("index", "model", "pins.parquet", "--out", "index", "--filter-column", "topic")
+    read = [name for before, name in pairwise(arguments) if before != "--out"]
+    for name in {"index/", "index-1/", "index-2/"}.intersection(read):
+        made = run("index", "model", "pins.parquet", "--out", name, "--filter-column", "topic")
         assert made.exit_code == 0, made.stderr
     done = run(*arguments, stdin=stdin)
     assert done.exit_code == 0, done.stderr
