@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import numpy as np
@@ -145,6 +146,44 @@ def test_work_is_refused_when_it_would_wait_longer_than_it_may() -> None:
         gate.set()
         await asyncio.gather(running, *waiting)
         await doing.run(time.sleep, 0)
+        doing.close()
+
+    asyncio.run(scene())
+
+
+def test_a_queue_may_stand_half_as_long_as_a_burst() -> None:
+    async def admitted(doing: Work) -> int:
+        """How many are taken behind one that runs."""
+        gate = threading.Event()
+        taken: list[asyncio.Task[Any]] = [asyncio.create_task(doing.run(gate.wait))]
+        refused = False
+        while not refused:
+            taken.append(asyncio.create_task(doing.run(time.sleep, 0.005)))
+            await asyncio.sleep(0)
+            refused = taken[-1].done()
+        gate.set()
+        with pytest.raises(ProblemError):
+            await taken.pop()
+        await asyncio.gather(*taken)
+        return len(taken) - 1
+
+    async def scene() -> None:
+        doing = work(max_wait=0.4)
+        for _ in range(60):
+            await doing.run(time.sleep, 0.005)
+        burst = await admitted(doing)
+        gate = threading.Event()
+        running = asyncio.create_task(doing.run(gate.wait))
+        await asyncio.sleep(0)
+        for _ in range(500):  # requests that find it at work
+            doing.admit()
+        gate.set()
+        await running
+        standing = await admitted(doing)
+        assert standing < burst * 0.75
+        for _ in range(60):  # requests that find the thread free
+            await doing.run(time.sleep, 0.005)
+        assert await admitted(doing) > burst * 0.75
         doing.close()
 
     asyncio.run(scene())

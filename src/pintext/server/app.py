@@ -20,6 +20,7 @@ from pintext.server import (
     text_routes,
 )
 from pintext.server.answers import limit_schemas
+from pintext.server.direct import direct_calls
 from pintext.server.failures import HANDLERS
 from pintext.server.guard import Guard
 from pintext.server.service import RELEASE, Service
@@ -54,8 +55,9 @@ def make_app(service: Service) -> Guard:
         return service
 
     modules = (pin_routes, text_routes, change_routes, operations, page_routes, shard_routes)
+    routes = [route for module in modules for route in module.ROUTES]
     app = Litestar(
-        [route for module in modules for route in module.ROUTES],
+        routes,
         dependencies={"service": Provide(provide, use_cache=True)},
         exception_handlers=HANDLERS,
         lifespan=[life],
@@ -68,7 +70,7 @@ def make_app(service: Service) -> Guard:
         ),
     )
     limit_schemas(app.openapi_schema, service.config)
-    guard = Guard(app, service.config, service.metrics, service.log)
+    guard = Guard(app, direct_calls(routes, service), service)
     return guard
 
 

@@ -10,12 +10,12 @@ from litestar.typing import FieldDefinition
 
 from pintext.server.problems import ProblemError
 
-__all__ = ["json_body"]
+__all__ = ["JSONBody", "json_body"]
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
-class _JSONBody(AbstractDTO[Any]):
+class JSONBody(AbstractDTO[Any]):
     """What the framework calls to decode a body.
 
     Its own way decodes to plain objects and converts these, with leniency, in a second pass.
@@ -26,17 +26,24 @@ class _JSONBody(AbstractDTO[Any]):
     reword: ClassVar[Any]
 
     def decode_bytes(self, value: bytes) -> Any:
+        """The request that a body holds; see :meth:`decode`."""
+        return self.decode(value)
+
+    @classmethod
+    def decode(cls, value: bytes) -> Any:
         """The request that a body holds.
 
         Raises:
             ProblemError: 400: it is not JSON, or not of the form that is wanted; names the field.
         """
+        if not value:
+            raise ProblemError.of_field("$", "expected a JSON object, found no body")
         try:
-            return self.decoder.decode(value)
+            return cls.decoder.decode(value)
         except msgspec.ValidationError as error:
             message, _, place = str(error).partition(" - at `")
             place = place.rstrip("`") or "$"
-            raise ProblemError.of_field(place, self.reword(place, message)) from None
+            raise ProblemError.of_field(place, cls.reword(place, message)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProblemError(400, f"the body is not JSON: {error}") from None
 
@@ -80,4 +87,4 @@ def json_body(
     """
     decoder = msgspec.json.Decoder(shape)
     members = {"decoder": decoder, "reword": staticmethod(reword), "__slots__": ()}
-    return {"dto": type(f"{shape.__name__}Body", (_JSONBody,), members), "return_dto": None}
+    return {"dto": type(f"{shape.__name__}Body", (JSONBody,), members), "return_dto": None}

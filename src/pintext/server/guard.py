@@ -7,14 +7,15 @@ import re
 import secrets
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from pintext.server.logs import AccessLog
-from pintext.server.metrics import Metrics
-from pintext.server.problems import MEDIA_TYPE, Problem, ProblemError, problem_of, retry_later
-from pintext.server.settings import ServeConfig
+from pintext.server.direct import Call
+from pintext.server.failures import problem_in
+from pintext.server.problems import MEDIA_TYPE, ProblemError, overloaded, problem_of
+from pintext.server.service import Service
 
 __all__ = ["Guard"]
 
@@ -22,6 +23,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _OPERATIONS = frozenset({"/health", "/ready", "/metrics", "/info"})
 _LAGS = 8
 _FEW = 16
+_JSON = [(b"content-type", b"application/json")]
+_PROBLEM = [(b"content-type", MEDIA_TYPE.encode())]
 _SAFETY = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -39,18 +42,20 @@ class Guard:
 
     Args:
         app: the application.
-        config: the limits.
-        metrics: where requests are counted.
-        log: where they are written.
+        calls: path -> call, for ``POST`` requests that are answered without the application.
+        service: its limits, its threads, where requests are counted and written.
     """
 
-    def __init__(self, app: Any, config: ServeConfig, metrics: Metrics, log: AccessLog) -> None:
+    def __init__(self, app: Any, calls: Mapping[str, Call], service: Service) -> None:
+        config = service.config
         self._app = app
+        self._calls = calls
         self._max_body = config.max_body_kb * 1024
         self._read_seconds = config.read_seconds
         self._max_lag = max(config.max_wait_ms, 1.0) / 1000
-        self._metrics = metrics
-        self._log = log
+        self._work = service.work
+        self._metrics = service.metrics
+        self._log = service.log
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._lags = deque([0.0] * _LAGS, maxlen=_LAGS)
@@ -92,13 +97,19 @@ class Guard:
         scope.setdefault("state", {})["request_id"] = request_id
         self._in_progress += 1
         try:
-            body = await self._admit(scope, receive)
-            await self._app(scope, _replay(body, receive), answer)
-        except ProblemError as error:
-            document = problem_of(error, request_id, scope["path"])
-            await _send_problem(answer, document, error.headers)
+            call = self._calls.get(scope["path"]) if scope["method"] == "POST" else None
+            if call is not None:
+                scope["path_template"] = scope["path"]
+            self._admit(scope, call)
+            body = await self._body(scope, receive)
+            if call is None:
+                await self._app(scope, _replay(body, receive), answer)
+            else:
+                await _send(answer, 200, await call.answer(body), _JSON)
         except ConnectionError:  # the client went away
             status = 499
+        except Exception as error:
+            await _send_problem(answer, problem_in(error, request_id), request_id, scope["path"])
         finally:
             self._in_progress -= 1
             route = scope.get("path_template") or "unmatched"
@@ -113,11 +124,16 @@ class Guard:
                 return str(value, "ascii")
         return f"{self._prefix}-{next(self._numbers):x}"
 
-    async def _admit(self, scope: Any, receive: Any) -> bytes:
-        """Read a request whole, or refuse it."""
+    def _admit(self, scope: Any, call: Call | None) -> None:
+        """Refuse a request that would wait too long, before anything is done for it."""
+        if call is not None and call.threads:
+            self._work.admit()
         if self._sheds() and scope["path"] not in _OPERATIONS:
             self._metrics.shed("busy")
-            raise retry_later("the service has more to do than it can; try again", "overloaded")
+            raise overloaded()
+
+    async def _body(self, scope: Any, receive: Any) -> bytes:
+        """Read a request whole."""
         if scope["method"] in ("GET", "HEAD", "DELETE", "OPTIONS"):
             return b""
         for name, value in scope["headers"]:
@@ -172,12 +188,14 @@ def _replay(body: bytes, receive: Any) -> Any:
     return replay
 
 
-async def _send_problem(send: Any, document: Problem, more: dict[str, str]) -> None:
-    body = msgspec.json.encode(document)
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in more.items()),
-    ]
-    await send({"type": "http.response.start", "status": document.status, "headers": headers})
+async def _send_problem(send: Any, problem: ProblemError, request_id: str, path: str) -> None:
+    body = msgspec.json.encode(problem_of(problem, request_id, path))
+    more = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    await _send(send, problem.status, body, [*_PROBLEM, *more])
+
+
+async def _send(send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    message = {"type": "http.response.start", "status": status, "headers": [*headers, length]}
+    await send(message)
     await send({"type": "http.response.body", "body": body})

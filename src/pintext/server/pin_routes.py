@@ -8,6 +8,7 @@ from litestar.params import Body, Parameter
 from pintext.server import searching
 from pintext.server.answers import answers, check_limits, check_text, example
 from pintext.server.bodies import json_body
+from pintext.server.direct import IN_THREADS
 from pintext.server.pin_shapes import (
     Feed,
     FoundPin,
@@ -31,6 +32,7 @@ _SEARCHED = Searched("wood kitchen", "hybrid", None, 240, 1.7, [], [_FOUND])
     summary="Search pins",
     tags=["pins"],
     responses=answers(Searched, _SEARCHED, 404, 408, 413),
+    opt=IN_THREADS,
     **json_body(Search),
 )
 async def search(
@@ -56,6 +58,7 @@ async def search(
     summary="Pins for interests",
     tags=["pins"],
     responses=answers(Searched, _SEARCHED, 404, 408, 413),
+    opt=IN_THREADS,
     **json_body(Feed),
 )
 async def feed(

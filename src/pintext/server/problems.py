@@ -6,7 +6,15 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["MEDIA_TYPE", "FieldError", "Problem", "ProblemError", "problem_of", "retry_later"]
+__all__ = [
+    "MEDIA_TYPE",
+    "FieldError",
+    "Problem",
+    "ProblemError",
+    "overloaded",
+    "problem_of",
+    "retry_later",
+]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -114,3 +122,8 @@ def retry_later(detail: str, kind: str, seconds: int = 1) -> ProblemError:
     """503: not now, but the same request may succeed after some seconds."""
     headers: dict[str, Any] = {"Retry-After": str(seconds)}
     return ProblemError(503, detail, kind=kind, headers=headers)
+
+
+def overloaded() -> ProblemError:
+    """503: whatever is begun now would wait too long."""
+    return retry_later("the service has more to do than it can; try again", "overloaded")

@@ -28,6 +28,7 @@ _FAILED = "failed"
 _BACKLOG = 1024
 _CONNECTIONS = 8192
 _LEAVE_SECONDS = 5
+_SWITCH_SECONDS = 0.0005
 
 
 def serve(
@@ -160,6 +161,8 @@ class _Supervisor:
 def _load(folders: Sequence[Path], config: ServeConfig, shared: Path) -> "Guard":
     """Make the application, in a worker process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the application takes it
+    # A thread that searches holds the interpreter up to so long while the event loop waits for it.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     from pintext.server.app import make_app
     from pintext.server.service import Service
 

@@ -20,8 +20,14 @@ class ServeConfig(Config, frozen=True):
         int, Meta(ge=1, le=256, description="worker processes; they share the mapped files")
     ] = 1
     threads: Annotated[
-        int, Meta(ge=1, le=256, description="threads of a worker that search and scan")
-    ] = 2
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="threads of a worker that search and scan; more than one only where "
+            "requests take long (large lists of keywords, wide filters)",
+        ),
+    ] = 1
     model_name: Annotated[
         str, Meta(min_length=1, description="what /v1/embeddings calls the model")
     ] = "pintext"
@@ -72,7 +78,8 @@ class ServeConfig(Config, frozen=True):
         Meta(
             ge=1,
             le=60_000,
-            description="longest wait for a free thread; what would wait longer is answered 503",
+            description="longest wait for a free thread; what would wait longer is answered 503; "
+            "half of that while overload lasts",
         ),
     ] = 20.0
     timeout_seconds: Annotated[

@@ -4,11 +4,12 @@ import base64
 from typing import Annotated, Any, cast
 
 import msgspec
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.params import Body, Parameter
 
 from pintext.server.answers import answers, check_limits, check_text, either, example
 from pintext.server.bodies import json_body
+from pintext.server.direct import IN_THREADS
 from pintext.server.problems import ProblemError
 from pintext.server.searching import explain as explain_texts
 from pintext.server.searching import text_of_pin
@@ -71,7 +72,7 @@ async def embeddings(
         Body(examples=example({"model": "pintext", "input": ["wood cabinets kitchen"]})),
     ],
     service: Service,
-) -> Response[Embedded]:
+) -> Embedded:
     """The vector of each text: the mean of the rows of its known words, not of unit length."""
     version, config = service.version, service.config
     check_limits(data, config)
@@ -84,7 +85,7 @@ async def embeddings(
         body = _embed_many(version, texts, data.model, wide=wide)
     else:
         body = await service.work.run(_embed_many, version, texts, data.model, wide=wide)
-    return Response(cast("Embedded", body), media_type="application/json")
+    return cast("Embedded", msgspec.Raw(body))
 
 
 def _check_model(data: EmbeddingRequest, service: Service, version: Version) -> None:
@@ -206,6 +207,7 @@ async def classify(
     responses=answers(
         Explained, Explained(0.62, [Contribution("wood", "oak", 0.62)]), 404, 408, 413
     ),
+    opt=IN_THREADS,
     **json_body(Explain),
 )
 async def explain(
@@ -233,6 +235,7 @@ async def explain(
     summary="Broad-match keywords",
     tags=["texts"],
     responses=answers(Expanded, Expanded([Keyword("oak cabinets", 0.87)]), 404, 408, 413),
+    opt=IN_THREADS,
     **json_body(Expand),
 )
 async def expand(

@@ -7,20 +7,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from pintext.server.metrics import Metrics
-from pintext.server.problems import retry_later
+from pintext.server.problems import overloaded, retry_later
 
 __all__ = ["Work"]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 _SMOOTHING = 0.05
+_SLOWLY, _NEARLY_ALL = 0.01, 0.9
 
 
 class Work:
     """Runs functions in threads, or refuses at once what would have to wait too long.
 
     The wait is foreseen from how long work took lately. Refusing early keeps the time of what is
-    served where it was: a queue would make everybody wait and then give up.
+    served where it was: a queue would make everybody wait and then give up. A burst may fill the
+    queue; while nearly every request finds all threads busy it is kept half as long (as in
+    Maurer, "Fail at Scale", ACM Queue 2015).
 
     Args:
         name: of the threads.
@@ -40,11 +43,25 @@ class Work:
         self._metrics = metrics
         self._seconds = 0.0
         self._unfinished = 0
+        self._crowded = 0.0  # share of the latest requests that found no thread free
 
     @property
     def busy(self) -> bool:
         """Whether what is begun now would have to wait."""
         return self._unfinished >= self._threads
+
+    def admit(self) -> None:
+        """Refuse what would have to wait too long if it were begun now.
+
+        Raises:
+            ProblemError: 503.
+        """
+        ahead = self._unfinished - self._threads + 1
+        self._crowded += _SLOWLY * ((ahead > 0) - self._crowded)
+        longest = self._max_wait / 2 if self._crowded > _NEARLY_ALL else self._max_wait
+        if ahead > 0 and ahead * self._seconds / self._threads > longest:
+            self._metrics.shed("busy")
+            raise overloaded()
 
     async def run(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -54,10 +71,7 @@ class Work:
         Raises:
             ProblemError: 503: it would have to wait too long, or took too long.
         """
-        ahead = self._unfinished - self._threads + 1
-        if ahead > 0 and ahead * self._seconds / self._threads > self._max_wait:
-            self._metrics.shed("busy")
-            raise retry_later("the service has more to do than it can; try again", "overloaded")
+        self.admit()
         self._unfinished += 1
         future = asyncio.get_running_loop().run_in_executor(
             self._pool, self._timed, work, args, kwargs
