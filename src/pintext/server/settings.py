@@ -25,7 +25,7 @@ class ServeConfig(Config, frozen=True):
             ge=1,
             le=256,
             description="threads of a worker that search and scan; more than one only where "
-            "requests take long (large lists of keywords, wide filters)",
+            "requests take long (wide filters, large lists of keywords, shards elsewhere)",
         ),
     ] = 1
     model_name: Annotated[

@@ -1,14 +1,13 @@
 """Routes for the front that asks several shards; of one release, and not part of the API."""
 
-from typing import Any
-
-import msgspec
-from litestar import Response, get, post
+from litestar import get, post
 
 from pintext.errors import DataError
 from pintext.index import PinIndex
-from pintext.index.shards import Asked, LocalShard
+from pintext.index.shards import Asked, LocalShard, Part, ShardState, StoredPin
+from pintext.index.snapshot import WordCounts
 from pintext.server.bodies import json_body
+from pintext.server.direct import IN_THREADS
 from pintext.server.problems import ProblemError
 from pintext.server.remote_shard import PinsAsked, WordsAsked
 from pintext.server.searching import index_of
@@ -29,24 +28,28 @@ def _shard(service: Service) -> LocalShard:
     return LocalShard(index)
 
 
-def _json(value: Any) -> Response[bytes]:
-    return Response(msgspec.json.encode(value), media_type="application/json")
-
-
 @get("/v1/shard", include_in_schema=False)
-async def state(service: Service) -> Response[bytes]:
+async def state(service: Service) -> ShardState:
     """What the shard is."""
-    return _json(_shard(service).state)
+    return _shard(service).state
 
 
-@post("/v1/shard/words", status_code=200, include_in_schema=False, **json_body(WordsAsked))
-async def words(data: WordsAsked, service: Service) -> Response[bytes]:
+@post(
+    "/v1/shard/words",
+    status_code=200,
+    include_in_schema=False,
+    opt=IN_THREADS,
+    **json_body(WordsAsked),
+)
+async def words(data: WordsAsked, service: Service) -> WordCounts:
     """How many of its pins hold words."""
-    return _json(await service.work.run(_shard(service).word_counts, data.words))
+    return await service.work.run(_shard(service).word_counts, data.words)
 
 
-@post("/v1/shard/part", status_code=200, include_in_schema=False, **json_body(Asked))
-async def part(data: Asked, service: Service) -> Response[bytes]:
+@post(
+    "/v1/shard/part", status_code=200, include_in_schema=False, opt=IN_THREADS, **json_body(Asked)
+)
+async def part(data: Asked, service: Service) -> Part:
     """What it finds."""
     shard = _shard(service)
     try:
@@ -54,13 +57,19 @@ async def part(data: Asked, service: Service) -> Response[bytes]:
     except DataError as error:
         raise ProblemError.of_field("$.filters", str(error)) from None
     service.metrics.searched(found.candidates, len(found.ids))
-    return _json(found)
+    return found
 
 
-@post("/v1/shard/pins", status_code=200, include_in_schema=False, **json_body(PinsAsked))
-async def pins(data: PinsAsked, service: Service) -> Response[bytes]:
+@post(
+    "/v1/shard/pins",
+    status_code=200,
+    include_in_schema=False,
+    opt=IN_THREADS,
+    **json_body(PinsAsked),
+)
+async def pins(data: PinsAsked, service: Service) -> list[StoredPin]:
     """Those of some pins that it has."""
-    return _json(await service.work.run(_shard(service).stored, data.ids, vectors=data.vectors))
+    return await service.work.run(_shard(service).stored, data.ids, vectors=data.vectors)
 
 
 ROUTES = [state, words, part, pins]
