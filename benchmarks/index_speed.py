@@ -100,7 +100,10 @@ def recall_of(found: list[list[int]], truth: NDArray[np.int64]) -> float:
 def built(pins: pl.DataFrame, model: PinTextModel, folder: Path, scheme: Any) -> PinIndex:
     clock, cpu = time.perf_counter(), time.process_time()
     config = IndexConfig(filter_columns=("shop", "price"), scheme=scheme)
-    index = PinIndex.build(pins, model, folder / "index", config=config, overwrite=True)
+    typed = make_texts(1000, 3, 3).to_list()  # others than those that are measured
+    index = PinIndex.build(
+        pins, model, folder / "index", config=config, overwrite=True, queries=typed
+    )
     data = index.tokens.dim * 4 * len(pins) + int(pins["title"].str.len_bytes().sum())
     show(
         f"Build, {len(pins):,} pins",
@@ -113,8 +116,8 @@ def built(pins: pl.DataFrame, model: PinTextModel, folder: Path, scheme: Any) ->
                 "tokens": index.tokens.n_tokens,
                 "probes": index.retrieval.probes,
                 "candidates": index.retrieval.candidates,
-                "recall expected": index.retrieval.expected_recall,
-                "measured": index.retrieval.measured_recall,
+                "recall expected": round(index.retrieval.expected_recall, 3),
+                "measured": round(index.retrieval.measured_recall, 3),
             }
         ],
     )

@@ -13,6 +13,7 @@ from pintext import IndexConfig, PinIndex, PinTextModel
 from pintext.errors import PinIndexError
 from pintext.index.opensearch import cluster_query, export_opensearch
 from pintext.text import split
+from pintext.tokens import Probes
 
 Documents = dict[str, dict[str, Any]]
 
@@ -109,13 +110,9 @@ def test_the_same_candidates(
     cluster = documents(exported)
     found = answer(cluster_query(index, query, filters=filters), cluster)
     probes = index.tokens.probe(index.model.encode([query]), index.retrieval.probes)
+    asked = Probes(probes.tokens[probes.tokens >= 0], probes.weights[probes.tokens >= 0])
     snapshot = index.snapshot
-    rows = snapshot.token_rows(
-        [token for token in probes.tokens[0].tolist() if token >= 0],
-        probes.weights[0].tolist()[: int((probes.tokens[0] >= 0).sum())],
-        index.retrieval.candidates,
-        snapshot.filtered(filters),
-    )
+    rows = snapshot.token_rows(asked, index.retrieval.candidates, snapshot.filtered(filters))
     assert set(found) == set(snapshot.rows.ids(rows))
     assert bool(found) == (query != "unknown")
 

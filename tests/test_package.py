@@ -15,6 +15,7 @@ def test_the_names_of_the_package() -> None:
         "PinIndex",
         "PinTextError",
         "PinTextModel",
+        "ShardedIndex",
         "TrainConfig",
         "embed_file",
         "train",

@@ -50,6 +50,11 @@ _BOUNDS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
 _SHOWN_TEXT = 60
 
 index_argument = click.argument("index", type=click.Path(path_type=Path))
+queries_option = click.option(
+    "--queries",
+    type=click.Path(path_type=Path),
+    help="Typed queries, one a line, to plan and measure the recall with; without: words of pins.",
+)
 
 
 @click.command()
@@ -66,6 +71,7 @@ index_argument = click.argument("index", type=click.Path(path_type=Path))
     help="An index to take the tokens of, so that shards answer like one index; recall, scheme and "
     "seed are then its own.",
 )
+@queries_option
 @overwrite_option
 @quiet_option
 @json_option
@@ -77,6 +83,7 @@ def index(
     config_file: Path | None,
     shard: str | None,
     tokens: Path | None,
+    queries: Path | None,
     overwrite: bool,
     quiet: bool,
     force_json: bool,
@@ -84,8 +91,8 @@ def index(
 ) -> None:
     """Make an index of PINS, a Parquet, CSV, TSV or JSON-lines file, to search with MODEL.
 
-    Tokens are planned for the recall that is asked for; what they then find of the exactly nearest
-    pins is measured.
+    Tokens are planned for the recall that is asked for, at the least cost; what they then find of
+    the exactly nearest pins is measured.
 
     \b
     Example:
@@ -93,6 +100,7 @@ def index(
       pintext index model/ pins.parquet --out index/ --overwrite --filter-column topic --recall 0.9
       pintext index model/ pins.csv --out index-1/ --text-column title --shard 1/2
       pintext index model/ pins.csv --out index-2/ --text-column title --shard 2/2 --tokens index-1/
+      pintext index model/ pins.parquet --out index/ --overwrite --queries queries.txt
     """
     from pintext.index import PinIndex
     from pintext.model import PinTextModel
@@ -108,6 +116,7 @@ def index(
             overwrite=overwrite,
             shard=part,
             tokens=None if tokens is None else open_index(tokens),
+            queries=queries,
             callback=callback,
         )
     show_facts(index_facts(made), force_json)
@@ -278,9 +287,10 @@ def delete(index: Path, ids: tuple[str, ...], force_json: bool) -> None:
 
 @click.command()
 @index_argument
+@queries_option
 @quiet_option
 @json_option
-def compact(index: Path, quiet: bool, force_json: bool) -> None:
+def compact(index: Path, queries: Path | None, quiet: bool, force_json: bool) -> None:
     """Build INDEX anew from its own pins, without stopping those who search.
 
     Gives back the space of replaced and deleted pins, and plans the tokens for the pins there are.
@@ -291,7 +301,7 @@ def compact(index: Path, quiet: bool, force_json: bool) -> None:
     """
     opened = open_index(index)
     with _progress(quiet) as callback:
-        opened.compact(callback)
+        opened.compact(queries=queries, callback=callback)
     show_facts(index_facts(opened), force_json)
 
 
@@ -356,6 +366,7 @@ def index_facts(opened: "PinIndex") -> dict[str, Any]:
         "probes": retrieval.probes,
         "candidates": retrieval.candidates,
         "expected_recall": round(retrieval.expected_recall, 4),
+        "expected_share": round(retrieval.expected_share, 6),
         "measured_recall": round(retrieval.measured_recall, 4),
         "text_columns": list(opened.columns.texts),
         "filters": {field.name: field.kind for field in opened.columns.fields},

@@ -18,6 +18,7 @@ from pintext.errors import DataError
 from pintext.files import sync
 from pintext.index.manifest import Retrieval
 from pintext.index.pins import Columns, PinBatch, batches
+from pintext.index.queries import PinWords, Queries, Trial, given_queries, trial
 from pintext.index.rows import RowWriter
 from pintext.index.settings import IndexConfig
 from pintext.index.terms import FOLDER, json_lines, make_terms, writes
@@ -70,11 +71,13 @@ class Source(NamedTuple):
         frames: gives them.
         columns: of them that are indexed.
         name: what they are called in messages.
+        queries: to plan the tokens with; none: words of the pins.
     """
 
     frames: Frames
     columns: Columns
     name: str
+    queries: Queries | None = None
 
     def batches(self) -> Iterator[PinBatch]:
         """The pins in batches."""
@@ -100,7 +103,7 @@ def build_generation(
     config: IndexConfig,
     callback: Callback,
     planned: Planned | None = None,
-) -> Planned:
+) -> tuple[Planned, F32]:
     """Fill an empty folder with rows, tokens and an inverted index, all of it on the disk.
 
     Args:
@@ -112,7 +115,7 @@ def build_generation(
         planned: tokens to use; without them they are planned for these pins.
 
     Returns:
-        What was planned.
+        What was planned, and vectors of queries to measure what the index finds.
 
     Raises:
         DataError: the pins cannot be used.
@@ -120,13 +123,13 @@ def build_generation(
         PinIndexError: the same, as Tantivy says it.
     """
     embedded = folder / "embedded.tmp"
-    pins = _embed(embedded, source, model, callback)
+    pins, queries = _embed(embedded, source, model, config.seed, callback)
     vectors: F32 = np.zeros((0, model.dim), np.float32)
     if pins:
         vectors = np.memmap(embedded, np.float32, "r", shape=(pins, model.dim))
     if planned is None:
         callback(Progress("planning", 0, pins))
-        planned = _plan(vectors, config, model.fingerprint)
+        planned = _plan(vectors, queries.planned, config, model.fingerprint)
     scheme = planned.scheme
     scheme.save(folder)
     (folder / FOLDER).mkdir()
@@ -149,28 +152,41 @@ def build_generation(
     embedded.unlink()
     sync(folder / FOLDER)
     sync(folder)
-    return planned
+    return planned, queries.measured
 
 
-def _plan(vectors: F32, config: IndexConfig, fingerprint: str) -> Planned:
+def _plan(vectors: F32, queries: F32, config: IndexConfig, fingerprint: str) -> Planned:
     plan = plan_tokens(
-        vectors, config.recall, kind=config.scheme, seed=config.seed, fingerprint=fingerprint
+        vectors,
+        config.recall,
+        queries=queries,
+        kind=config.scheme,
+        seed=config.seed,
+        fingerprint=fingerprint,
     )
-    retrieval = Retrieval(plan.probes, plan.candidates, plan.expected_recall)
+    retrieval = Retrieval(plan.probes, plan.candidates, plan.expected_recall, plan.measured_share)
     return Planned(plan.scheme, retrieval)
 
 
-def _embed(path: Path, source: Source, model: PinTextModel, callback: Callback) -> int:
-    """Write the unit vector of every pin to a file, in the order of the pins; how many."""
-    ids, pins = [], 0
+def _embed(
+    path: Path, source: Source, model: PinTextModel, seed: int, callback: Callback
+) -> tuple[int, Trial]:
+    """Write the unit vector of every pin to a file, in the order of the pins; how many.
+
+    Returns:
+        The number of pins, and the queries to plan with.
+    """
+    ids, pins, words = [], 0, PinWords(seed)
     with path.open("wb") as file:
         for batch in ahead(source.batches()):
             file.write(unit_vectors(model, batch.texts).data)
+            words.add(batch.texts)
             ids.append(batch.ids)
             pins += len(batch.ids)
             callback(Progress("embedding", pins, 0))
     check_distinct(ids, source.name)
-    return pins
+    given = words.queries() if source.queries is None else given_queries(source.queries, seed)
+    return pins, trial(unit_vectors(model, pl.Series(given, dtype=pl.String)))
 
 
 def unit_vectors(model: PinTextModel, texts: pl.Series) -> F32:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from pintext.arrays import F32
 from pintext.errors import ConfigError, DataError
 from pintext.index.building import Callback, Planned, Progress, Source, build_generation
 from pintext.index.manifest import Manifest, digest
@@ -20,7 +21,6 @@ from pintext.tokens.scheme import FILE as TOKENS
 
 __all__ = ["in_shard", "make_generation", "measured_recall", "remove_stale"]
 
-_MEASURED_PINS = 100
 _MEASURED_K = 10
 
 
@@ -43,7 +43,9 @@ def make_generation(
     """
     folder = base.folder(index)
     folder.mkdir()
-    scheme, retrieval = build_generation(folder, source, model, base.config, callback, planned)
+    (scheme, retrieval), queries = build_generation(
+        folder, source, model, base.config, callback, planned
+    )
     manifest = msgspec.structs.replace(
         base,
         per_pin=scheme.per_pin,
@@ -52,27 +54,21 @@ def make_generation(
     )
     snapshot = Snapshot(manifest, folder, open_terms(folder / FOLDER), scheme, 0)
     callback(Progress("measuring", 0, len(snapshot)))
-    recall = measured_recall(snapshot, base.config.seed + 1)
+    recall = measured_recall(snapshot, queries)
     retrieval = msgspec.structs.replace(retrieval, measured_recall=recall)
     manifest = msgspec.structs.replace(manifest, retrieval=retrieval)
     manifest.write(index)
     return manifest
 
 
-def measured_recall(snapshot: Snapshot, seed: int) -> float:
-    """Share of the ten exactly nearest other pins that a token search finds, over a sample of pins.
+def measured_recall(snapshot: Snapshot, queries: F32) -> float:
+    """Share of the ten exactly nearest pins that a token search finds, over some queries.
 
     1.0 where there is nothing to find. Equally near pins are as good as one another.
     """
-    draw = np.random.default_rng(seed)
-    rows = snapshot.all_rows
-    rows = np.sort(draw.choice(rows, min(_MEASURED_PINS, len(rows)), replace=False))
     found, there = 0, 0
-    for row in rows.tolist():
-        vector = snapshot.rows.vector(row)
-        if not vector.any():
-            continue
-        wanted = Wanted(vector, [], _MEASURED_K, excluded=np.array([row]))
+    for vector in queries:
+        wanted = Wanted(vector, [], _MEASURED_K)
         best = exact(snapshot, wanted)
         if not len(best):
             continue

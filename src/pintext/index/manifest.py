@@ -38,12 +38,14 @@ class Retrieval(msgspec.Struct, frozen=True):
         probes: tokens that a query asks for.
         candidates: pins at most that are compared exactly.
         expected_recall: of ten nearest pins, by the plan.
-        measured_recall: of ten nearest pins, for a sample of the pins as queries, after building.
+        expected_share: of all pins that a query compares, by the plan.
+        measured_recall: of ten nearest pins, by other queries, after building.
     """
 
     probes: int
     candidates: int
     expected_recall: float
+    expected_share: float = 0.0
     measured_recall: float = 0.0
 
 
@@ -80,18 +82,15 @@ class Manifest(msgspec.Struct, frozen=True):
         """The folder of the generation that counts."""
         return index / f"generation-{self.generation}"
 
-    def _digest(self) -> str:
-        plain = msgspec.structs.replace(self, digest="")
-        return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
-
     def write(self, index: Path) -> None:
         """Put the manifest into an index folder, in one step.
 
         Raises:
             PinIndexError: the disk refuses; the old manifest still counts.
         """
-        signed = msgspec.structs.replace(self, digest=self._digest())
-        text = msgspec.json.format(msgspec.json.encode(signed), indent=2)
+        values = msgspec.json.decode(msgspec.json.encode(self))
+        values["digest"] = _digest(values)
+        text = msgspec.json.format(msgspec.json.encode(values), indent=2)
         with new_file(index / MANIFEST, PinIndexError, overwrite=True) as path:
             path.write_bytes(text + b"\n")
 
@@ -128,9 +127,13 @@ class Manifest(msgspec.Struct, frozen=True):
             manifest = msgspec.convert(values, cls)
         except (msgspec.ValidationError, ValueError) as error:
             raise IndexFormatError(f"{path}: damaged: {error}") from None
-        if manifest.digest != manifest._digest():
+        if manifest.digest != _digest(values):
             raise IndexFormatError(f"{path}: damaged: the digest does not fit; restore the file")
         return manifest
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(values | {"digest": ""})).hexdigest()
 
 
 def digest(path: Path) -> str:

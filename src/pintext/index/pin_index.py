@@ -21,6 +21,7 @@ from pintext.index.making import in_shard, make_generation, remove_stale
 from pintext.index.manifest import MODEL, Manifest, Retrieval, replaceable
 from pintext.index.opening import open_latest
 from pintext.index.pins import Columns, Pins, find_columns, pin_frames
+from pintext.index.queries import Queries
 from pintext.index.searching import Wanted, unit
 from pintext.index.settings import IndexConfig
 from pintext.index.snapshot import Snapshot
@@ -64,6 +65,7 @@ class PinIndex:
         overwrite: bool = False,
         shard: tuple[int, int] | None = None,
         tokens: "PinIndex | None" = None,
+        queries: Queries | None = None,
         callback: Callback | None = None,
     ) -> Self:
         """Make an index of pins.
@@ -78,6 +80,8 @@ class PinIndex:
             shard: ``(i, n)``: only the pins of part ``i`` of ``n``, from 1, which the id decides.
             tokens: an index of the same model whose tokens are used, instead of planning some for
                 these pins; shards with the same tokens answer like one index.
+            queries: typed by people, to plan the tokens with and to measure the recall: texts or a
+                file with one a line; a thousand are enough. None: words of the pins stand for them.
             callback: told how far it is.
 
         Raises:
@@ -106,7 +110,7 @@ class PinIndex:
             return whole if shard is None else in_shard(whole, config.id_column, shard)
 
         columns = find_columns(next(frames()).schema, config)
-        source = Source(frames, columns, _name(pins))
+        source = Source(frames, columns, _name(pins), queries)
         with new_folder(out, PinIndexError, replaceable(out), overwrite=overwrite) as made:
             model.save_pretrained(made / MODEL)
             first = Manifest(
@@ -410,11 +414,15 @@ class PinIndex:
             self.reload()
             return before - len(self)
 
-    def compact(self, callback: Callback | None = None) -> None:
+    def compact(self, *, queries: Queries | None = None, callback: Callback | None = None) -> None:
         """Build the index anew from its own pins, without stopping readers.
 
         Rows of pins that were replaced or deleted are given back, and the tokens are planned again:
         worth while after many changes, or when the number of pins has doubled.
+
+        Args:
+            queries: as for :meth:`build`.
+            callback: told how far it is.
 
         Raises:
             LockedError: another process is writing.
@@ -428,7 +436,7 @@ class PinIndex:
             following = msgspec.structs.replace(
                 old, generation=old.generation + 1, commits=self.generation + 1
             )
-            source = Source(lambda: stored_frames(snapshot), old.columns, str(self.folder))
+            source = Source(lambda: stored_frames(snapshot), old.columns, str(self.folder), queries)
             try:
                 make_generation(self.folder, following, source, self.model, callback or _nothing)
             except OSError as error:

@@ -17,7 +17,9 @@ from pintext.index.snapshot import Filtered, Matches, Snapshot, WordCounts
 from pintext.tokens import Probes
 
 __all__ = [
+    "EVERYTHING",
     "Wanted",
+    "allowed",
     "depth_of",
     "exact",
     "first",
@@ -34,6 +36,9 @@ _RANK_OFFSET = 60
 _DEPTH = 200  # of both orders at least, in hybrid search
 _CUT_OFF_DEPTH = 1000  # the same where a cut-off drops some
 _MOST_PROBES = 1024
+_WIDER = 8  # times the tokens, for a query that found too little
+EVERYTHING = 3
+"""The widening at which a query is compared with every pin."""
 _SPARE = 4  # times the pins that one query in a hundred exceeds: a limit that hardly any meets
 
 
@@ -47,6 +52,7 @@ class Wanted(NamedTuple):
         filtered: what the hits must be among.
         min_similarity: hits that are less similar are dropped.
         excluded: rows that are no hits.
+        widening: how often the query has found too little; each time it asks for more tokens.
     """
 
     vector: F32
@@ -55,6 +61,7 @@ class Wanted(NamedTuple):
     filtered: Filtered | None = None
     min_similarity: float | None = None
     excluded: I64 = np.zeros(0, np.int64)
+    widening: int = 0
 
 
 def unit(vector: F32) -> F32:
@@ -117,21 +124,29 @@ def exact(snapshot: Snapshot, wanted: Wanted) -> Hits:
 def probes_of(snapshot: Snapshot, wanted: Wanted) -> Probes:
     """The tokens that the query asks for: more for more hits and behind a filter."""
     retrieval, filtered = snapshot.manifest.retrieval, wanted.filtered
-    growth = max(1.0, wanted.k / 10) ** 0.5
+    growth = max(1.0, wanted.k / 10) ** 0.5 * _WIDER**wanted.widening
     if filtered is not None and filtered.rows is None:
         growth *= (len(snapshot) / max(1, filtered.pins)) ** 0.5
     asked = max(retrieval.probes, min(_MOST_PROBES, round(retrieval.probes * growth)))
     scheme = snapshot.scheme if growth == 1 else snapshot.scheme.unheld()
-    found = scheme.probe(wanted.vector[None, :], asked)
-    there = found.tokens[0] >= 0
-    return Probes(found.tokens[0][there], found.weights[0][there])
+    return _present(scheme.probe(wanted.vector[None, :], asked))
+
+
+def _present(probes: Probes) -> Probes:
+    """The tokens of the only query, without the places of none."""
+    there = probes.tokens[0] >= 0
+    return Probes(probes.tokens[0][there], probes.weights[0][there])
 
 
 def _near_rows(snapshot: Snapshot, wanted: Wanted, probes: Probes) -> I64:
     """Pins that are likely to be the most similar; all where that is less than was asked for."""
-    rows, complete = token_candidates(snapshot, wanted, probes)
-    if complete or len(rows) >= wanted.k + len(wanted.excluded):
-        return rows
+    for widening in range(EVERYTHING):
+        if widening:
+            wanted = wanted._replace(widening=widening)
+            probes = probes_of(snapshot, wanted)
+        rows, complete = token_candidates(snapshot, wanted, probes)
+        if complete or allowed(rows, wanted) >= wanted.k:
+            return rows
     return snapshot.all_rows if wanted.filtered is None else snapshot.rows_of(wanted.filtered)
 
 
@@ -143,10 +158,14 @@ def token_candidates(snapshot: Snapshot, wanted: Wanted, probes: Probes) -> tupl
         return np.zeros(0, np.int64), True
     least = max(snapshot.manifest.retrieval.candidates, wanted.k)
     limit = _SPARE * least + len(wanted.excluded)
-    rows = snapshot.token_rows(
-        probes.tokens.tolist(), probes.weights.tolist(), limit, wanted.filtered
+    return snapshot.token_rows(probes, limit, wanted.filtered), False
+
+
+def allowed(rows: I64, wanted: Wanted) -> int:
+    """How many of some rows are not excluded."""
+    return (
+        len(rows) - int(np.isin(rows, wanted.excluded).sum()) if len(wanted.excluded) else len(rows)
     )
-    return rows, False
 
 
 def _union(first: I64, second: I64) -> I64:

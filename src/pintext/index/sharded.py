@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args
@@ -23,7 +24,7 @@ from pintext.index.hits import Explanation, Hit, Hits, Mode
 from pintext.index.manifest import Retrieval
 from pintext.index.pin_index import PinIndex
 from pintext.index.pins import Columns
-from pintext.index.searching import Wanted, depth_of, first, fused, unit
+from pintext.index.searching import EVERYTHING, Wanted, depth_of, first, fused, unit
 from pintext.index.settings import IndexConfig
 from pintext.index.shards import Asked, LocalShard, Part, Shard, ShardState
 from pintext.index.snapshot import WordCounts
@@ -260,7 +261,7 @@ class ShardedIndex:
             ShardDownError: no shard answers.
         """
         asked = self._asked(vector, k, filters, None)
-        return self._find(msgspec.structs.replace(asked, everything=True))
+        return self._find(msgspec.structs.replace(asked, widening=EVERYTHING))
 
     def explain(self, query: str, pin_id: str) -> Explanation:
         """Take the match of a text and a pin apart.
@@ -298,11 +299,12 @@ class ShardedIndex:
             counts, failed = self._word_counts(asked.words)
             asked = msgspec.structs.replace(asked, counts=counts)
             missing |= failed
-        parts, failed = self._each(lambda shard: shard.part(asked))
-        found = sum(part.by_tokens for part in parts)
-        if found < asked.k + len(asked.exclude) and not all(part.complete for part in parts):
-            everything = msgspec.structs.replace(asked, everything=True)
-            parts, failed = self._each(lambda shard: shard.part(everything))
+        for widening in range(asked.widening, EVERYTHING + 1):
+            wider = msgspec.structs.replace(asked, widening=widening)
+            parts, failed = self._each(partial(_part, wider))
+            found = sum(part.by_tokens for part in parts)
+            if found >= asked.k or all(part.complete for part in parts):
+                break
         missing |= failed
         if not parts:
             raise ShardDownError(f"no shard answers ({', '.join(sorted(missing))}); try again")
@@ -351,6 +353,10 @@ class ShardedIndex:
 
 AnyIndex = PinIndex | ShardedIndex
 """What can be searched."""
+
+
+def _part(asked: Asked, shard: Shard) -> Part:
+    return shard.part(asked)
 
 
 def _merged(parts: Sequence[Part], asked: Asked) -> list[Hit]:

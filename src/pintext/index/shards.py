@@ -16,7 +16,9 @@ from pintext.index.hits import Mode
 from pintext.index.manifest import Manifest
 from pintext.index.pin_index import PinIndex
 from pintext.index.searching import (
+    EVERYTHING,
     Wanted,
+    allowed,
     depth_of,
     first,
     matched_tokens,
@@ -25,7 +27,6 @@ from pintext.index.searching import (
     word_matches,
 )
 from pintext.index.snapshot import Matches, Snapshot, WordCounts
-from pintext.tokens import Probes
 
 __all__ = ["Asked", "LocalShard", "Part", "Shard", "ShardState", "StoredPin"]
 
@@ -41,7 +42,7 @@ class Asked(msgspec.Struct, frozen=True):
         filters: as there.
         min_similarity: as there.
         exclude: ids that are no hits.
-        everything: compare all pins, not those that share tokens.
+        widening: as in :class:`~pintext.index.searching.Wanted`.
         only: compare these alone, in place of the above.
         counts: of the words, over all shards.
     """
@@ -53,7 +54,7 @@ class Asked(msgspec.Struct, frozen=True):
     filters: dict[str, Any] | None = None
     min_similarity: float | None = None
     exclude: tuple[str, ...] = ()
-    everything: bool = False
+    widening: int = 0
     only: tuple[str, ...] | None = None
     counts: WordCounts | None = None
 
@@ -69,8 +70,8 @@ class Part(msgspec.Struct, frozen=True):
         bm25: ``None`` where it is neither among the best by words nor, by similarity, in question.
         tokens: that it shares with the query.
         candidates: pins that were compared.
-        by_tokens: of them by tokens; where all shards together have less than ``k``, more is to be
-            looked at.
+        by_tokens: of them by tokens and not excluded; where all shards together have less than
+            ``k``, more is to be looked at.
         complete: more would be of no use.
     """
 
@@ -195,6 +196,7 @@ class LocalShard:
             snapshot.filtered(asked.filters),
             asked.min_similarity,
             _rows_of(snapshot, asked.exclude),
+            asked.widening,
         )
         return _part(snapshot, asked, wanted)
 
@@ -222,21 +224,21 @@ class _Candidates(NamedTuple):
     complete: bool
 
 
-def _candidates(snapshot: Snapshot, asked: Asked, wanted: Wanted, probes: Probes) -> _Candidates:
+def _candidates(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> _Candidates:
     if asked.only is not None:
         return _Candidates(np.sort(_rows_of(snapshot, asked.only)), True)
     if asked.mode == "text":
         return _Candidates(np.zeros(0, np.int64), True)
-    if asked.everything:
+    if asked.widening == EVERYTHING:
         filtered = wanted.filtered
         rows = snapshot.all_rows if filtered is None else snapshot.rows_of(filtered)
         return _Candidates(rows, True)
-    return _Candidates(*token_candidates(snapshot, wanted, probes))
+    return _Candidates(*token_candidates(snapshot, wanted, probes_of(snapshot, wanted)))
 
 
 def _part(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> Part:
-    probes = probes_of(snapshot, wanted)
-    by_tokens, complete = _candidates(snapshot, asked, wanted, probes)
+    probes = probes_of(snapshot, wanted._replace(widening=0))
+    by_tokens, complete = _candidates(snapshot, asked, wanted)
     matches = Matches(np.zeros(0, np.int64), np.zeros(0))
     if asked.mode != "embedding" and asked.only is None:
         matches = word_matches(snapshot, wanted, asked.mode, asked.counts)
@@ -262,7 +264,7 @@ def _part(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> Part:
         [known.get(row) for row in rows.tolist()],
         matched_tokens(snapshot, rows, probes),
         len(np.union1d(by_tokens, matches.rows)),
-        len(by_tokens),
+        allowed(by_tokens, wanted),
         complete,
     )
 

@@ -18,7 +18,7 @@ from pintext.index.fields import Filters, field_query, filter_key
 from pintext.index.manifest import Manifest
 from pintext.index.rows import Rows
 from pintext.index.terms import FOLDER, guarded, place
-from pintext.tokens import TokenScheme
+from pintext.tokens import Probes, TokenScheme
 
 if TYPE_CHECKING:
     import tantivy
@@ -185,9 +185,14 @@ class Snapshot:
         """The rows of the pins that match best, and their scores."""
         with guarded(self.folder / FOLDER):
             hits = self._searcher.search(query, limit, count=False).hits
-            rows = self._searcher.fast_field_values("row", [place for _, place in hits])
+        return self._rows_at([place for _, place in hits]), [score for score, _ in hits]
+
+    def _rows_at(self, places: "list[tantivy.DocAddress]") -> I64:
+        """The rows of documents, in their order."""
+        with guarded(self.folder / FOLDER):
+            rows = self._searcher.fast_field_values("row", places)
         try:
-            return np.array(rows, np.int64), [score for score, _ in hits]
+            return np.array(rows, np.int64)
         except TypeError:
             raise IndexFormatError(f"{self.folder / FOLDER}: damaged: a pin has no row") from None
 
@@ -225,15 +230,20 @@ class Snapshot:
             query = Query.boolean_query([(Occur.Must, part) for part in parts])
         query = Query.const_score_query(query, 0.0)
         with guarded(self.folder / FOLDER):
-            result: Any = self._searcher.search(query, 1)  # the stubs do not know its count
+            result: Any = self._searcher.search(query, EXACT_PINS)  # the stubs lack its count
         pins = int(result.count)
-        rows = self._rows_of(query, pins) if pins <= EXACT_PINS else None
-        return Filtered(query, pins, rows)
+        if pins > EXACT_PINS:
+            return Filtered(query, pins, None)
+        return Filtered(query, pins, np.sort(self._rows_at([place for _, place in result.hits])))
 
-    def token_rows(
-        self, tokens: list[int], weights: list[float], limit: int, filtered: Filtered | None
-    ) -> I64:
-        """The rows of the pins that share the most promising tokens, at most ``limit``."""
+    def token_rows(self, probes: Probes, limit: int, filtered: Filtered | None) -> I64:
+        """The rows of the pins that share the most promising tokens of one query.
+
+        Args:
+            probes: tokens and weights, ``(m,)``.
+            limit: pins at most.
+            filtered: what they must be among.
+        """
         from tantivy import Occur, Query
 
         query = Query.boolean_query(
@@ -244,7 +254,9 @@ class Snapshot:
                         Query.term_query(self._schema, "token", token, "basic"), max(weight, 0.0)
                     ),
                 )
-                for token, weight in zip(tokens, weights, strict=True)
+                for token, weight in zip(
+                    probes.tokens.tolist(), probes.weights.tolist(), strict=True
+                )
             ]
         )
         return self._best_rows(_within(query, filtered), limit)[0]

@@ -20,9 +20,14 @@ POINTS_PER_CENTROID = 48
 """k-means looks at so many pins for each centroid; more make it slower, hardly better."""
 
 
+# The centroids were learned from pins. A query lies farther from all of them, so the group that
+# holds its nearest is less often among those whose heads are nearest.
+_PART_FOR_PINS, _PART_FOR_QUERIES = 8, 3
+
+
 def default_centroids(pins: int) -> int:
-    """Centroids for so many pins: 8 sqrt(pins), at most 65,536 and one for every four pins."""
-    return max(1, min(round(8 * math.sqrt(pins)), 65_536, pins // 4))
+    """Centroids for so many pins: 16 sqrt(pins), at most 65,536 and one for every four pins."""
+    return max(1, min(round(16 * math.sqrt(pins)), 65_536, pins // 4))
 
 
 class LearnedTokens(TokenScheme):
@@ -112,20 +117,21 @@ class LearnedTokens(TokenScheme):
         """The same centroids for queries that want more than the nearest: without a reach."""
         return self.with_use(per_pin=self.per_pin, reach=0)
 
-    def visits(self, count: int) -> int:
-        """Groups that are searched for the ``count`` nearest centroids."""
+    def visits(self, count: int, part: int) -> int:
+        """Groups that are searched for the ``count`` nearest centroids: a part and some."""
         groups = len(self.centroids.starts) - 1
         filled = count * groups / self.n_tokens
-        return min(groups, 6 + groups // 8 + math.ceil(4 * filled))
+        return min(groups, 6 + groups // part + math.ceil(4 * filled))
 
     def _assign(self, rows: F32, tokens: I32) -> None:
-        self._nearest(rows, EVERYTHING, Probes(tokens, np.empty(tokens.shape, np.float32)))
+        found = Probes(tokens, np.empty(tokens.shape, np.float32))
+        self._nearest(rows, EVERYTHING, found, _PART_FOR_PINS)
 
     def _probe(self, rows: F32, found: Probes) -> None:
-        self._nearest(rows, self.reach, found)
+        self._nearest(rows, self.reach, found, _PART_FOR_QUERIES)
 
-    def _nearest(self, rows: F32, reach: float, found: Probes) -> None:
-        visits = self.visits(found.tokens.shape[1])
+    def _nearest(self, rows: F32, reach: float, found: Probes, part: int) -> None:
+        visits = self.visits(found.tokens.shape[1], part)
         centroids = self._heads, self._panels, self.centroids.starts
         nearest(rows, *centroids, visits, reach, found.tokens, found.weights)
 
