@@ -20,7 +20,7 @@ demo: $(DEMO_READY)  ## train on real data, show what was learned; the model goe
 
 test: lint  ## every check: lint, types, layers, tests
 	@tools/system_packages.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(DEV_READY)  ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -10,12 +10,14 @@ import pintext
 from browsing import Visits, start_browser
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Forget compiled kernels that are older than some module with kernels.
 
     Numba looks only at the file of the kernel itself; a constant or a kernel that it takes from
-    another such module may have changed since.
+    another such module may have changed since. Only before the first process of tests.
     """
+    if hasattr(config, "workerinput"):
+        return
     package = Path(pintext.__file__).parent
     kernels = [source for source in package.rglob("*.py") if b"compiled" in source.read_bytes()]
     newest = max(source.stat().st_mtime for source in kernels)

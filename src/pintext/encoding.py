@@ -1,6 +1,5 @@
 """From texts to vectors: the mean of the rows of a text's known words."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +8,7 @@ import polars as pl
 
 from pintext.arrays import F32, I32, I64
 from pintext.compiled import compiled
+from pintext.cores import available_cores
 from pintext.text import Texts, as_column, pieces
 from pintext.vocabulary import Vocabulary
 
@@ -62,7 +62,7 @@ def encode_texts(vocabulary: Vocabulary, embeddings: F32, texts: Texts, threads:
         for part in parts:
             fill(*part)
         return vectors
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or available_cores()) as pool:
         for done in [pool.submit(fill, *part) for part in parts]:
             done.result()
     return vectors

@@ -4,7 +4,6 @@ A vocabulary of a million words is a few flat arrays (:mod:`pintext.word_table`)
 saved, and mapped back into memory without building anything.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from pintext.arrays import I32, I64, U8
 from pintext.compiled import compiled
+from pintext.cores import available_cores
 from pintext.errors import DataError, ModelFormatError
 from pintext.text import (
     CLASSES,
@@ -193,7 +193,7 @@ class Vocabulary:
         parts = list(pieces(as_column(texts)))
         if len(parts) < 2 or threads == 1:
             return joined([rows_of_piece(part) for part in parts])
-        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(threads or available_cores()) as pool:
             return joined(list(pool.map(rows_of_piece, parts)))
 
     def coverage(self, texts: Texts, max_tokens: int | None = None) -> Coverage:

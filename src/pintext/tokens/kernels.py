@@ -6,7 +6,6 @@ vector gets depends on nothing but itself and the centroids: not on the other ve
 on threads.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ import numpy as np
 
 from pintext.arrays import F32, I32, I64
 from pintext.compiled import compiled, compiled_fast
+from pintext.cores import available_cores
 
 __all__ = [
     "EVERYTHING",
@@ -43,7 +43,7 @@ def row_blocks(rows: int) -> list[slice]:
 
 def in_threads(function: Callable[[Item], Any], items: Sequence[Item], threads: int) -> None:
     """Call a function on every item, on several threads; 0 means all cores."""
-    threads = min(threads or os.cpu_count() or 1, len(items))
+    threads = min(threads or available_cores(), len(items))
     if threads < 2:
         for item in items:
             function(item)

@@ -9,8 +9,8 @@ import numpy as np
 from pintext.ahead import ahead
 from pintext.arrays import I32, I64
 from pintext.compiled import compiled
+from pintext.cores import available_cores
 from pintext.training.entities import EntityTable, GrowableArray
-from pintext.training.threads import available_cores
 
 __all__ = ["settle_entities", "sort_few"]
 

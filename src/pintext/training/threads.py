@@ -5,7 +5,6 @@ does not survive a fork. Plain Python threads that call kernels without the GIL 
 problem; all they lack is a barrier cheap enough to be met a thousand times a second, which is here.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
@@ -19,7 +18,7 @@ from numba.extending import intrinsic
 from pintext.arrays import I64
 from pintext.compiled import compiled
 
-__all__ = ["ThreadTeam", "available_cores", "meet"]
+__all__ = ["ThreadTeam", "meet"]
 
 
 SPINS_BEFORE_YIELD = 4096
@@ -70,13 +69,6 @@ def meet(arrivals: I64, thread: int, threads: int) -> None:
             if spins == SPINS_BEFORE_YIELD:
                 _sched_yield()
                 spins = 0
-
-
-def available_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class ThreadTeam:

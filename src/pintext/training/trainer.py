@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pintext.config import TrainConfig
+from pintext.cores import available_cores
 from pintext.errors import ConfigError, DataError, TrainingError
 from pintext.files import check_replaceable, reason
 from pintext.model import PinTextModel
@@ -18,7 +19,6 @@ from pintext.training.checkpoint import Checkpoint, Identity, WorkingFolder
 from pintext.training.corpus import Corpus, corpus_fingerprint, open_corpus, prepare_corpus
 from pintext.training.progress import Progress
 from pintext.training.run import Run
-from pintext.training.threads import available_cores
 
 __all__ = ["train"]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pintext.config import TrainConfig
+from pintext.cores import available_cores
 from pintext.errors import ConfigError, DivergedError, MissingExtraError, TrainingError
 from pintext.files import reason
 from pintext.pairs import PairSource
 from pintext.training.corpus import Corpus, prepare_corpus
 from pintext.training.progress import Progress
 from pintext.training.run import Run
-from pintext.training.threads import available_cores
 from pintext.tuning.space import SETTINGS, check_searched, starting_point, suggest
 from pintext.tuning.trials import Trial, Tuning, TuningProgress
 
