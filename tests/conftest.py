@@ -1,13 +1,18 @@
-"""What must hold before any test runs, and the browser that several tests share."""
+"""What must hold before any test runs, and the browser and the Spark that several tests share."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser
 
 import pintext
 from browsing import Visits, start_browser
+from sparking import start_spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,3 +45,9 @@ def visit(browser: Browser) -> Iterator[Visits]:
     visits = Visits(browser)
     yield visits
     assert visits.close() == []
+
+
+@pytest.fixture(scope="module")
+def session() -> "Iterator[SparkSession]":
+    """Spark on the cores of this machine."""
+    yield from start_spark()

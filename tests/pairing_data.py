@@ -1,6 +1,7 @@
 """Events, catalogues and stores for the tests of making pairs."""
 
 import hashlib
+import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,19 +56,27 @@ def _event(fields: tuple[Any, ...]) -> dict[str, Any]:
 
 
 # Few values of each, so that windows are shared, times tie and hides find their clicks.
-one_event = st.tuples(
-    st.sampled_from(TASKS),
-    st.none() | st.sampled_from(_QUERIES),
-    st.sampled_from(("p1", "p2", "p5", "i1", "i2", "i3", "gone", "ü/7")),
-    st.sampled_from((*PINS, "gone")),
-    st.sampled_from(("save", "click", "click", "hide", "impression")),
-    st.integers(0, 3),
-    st.sampled_from(_MOMENTS),
-    st.sampled_from((None, 0, 999, 1000, 50_000)),
-    st.sampled_from((None, 0, 1, 7)),
-).map(_event)
+_VALUES = (
+    TASKS,
+    (None, *_QUERIES),
+    ("p1", "p2", "p5", "i1", "i2", "i3", "gone", "ü/7"),
+    (*PINS, "gone"),
+    ("save", "click", "click", "hide", "impression"),
+    range(4),
+    _MOMENTS,
+    (None, 0, 999, 1000, 50_000),
+    (None, 0, 1, 7),
+)
+one_event = st.tuples(*map(st.sampled_from, _VALUES)).map(_event)
 
 some_events = st.lists(one_event, min_size=1, max_size=60)
+
+
+def drawn_events(count: int, seed: int) -> list[dict[str, Any]]:
+    """So many events of these values."""
+    draw = random.Random(seed)
+    return [_event(tuple(draw.choice(values) for values in _VALUES)) for _ in range(count)]
+
 
 settings_of_pairs = st.builds(
     PairsConfig,

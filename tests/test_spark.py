@@ -1,13 +1,10 @@
 """The batch stages on a real Spark: a local one, and one with executors as processes that die."""
 
-import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +17,9 @@ from pintext import PinTextModel
 from pintext.cli import commands
 from pintext.embed import FINGERPRINT_KEY, embed_file
 from pintext.errors import DataError, ModelError
-from pintext.spark import embed_dataframe, embed_files, spark_session
+from pintext.spark import embed_dataframe, embed_files
 from some_models import WORDS, some_model
+from sparking import cluster_environment, executors_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -38,18 +36,6 @@ NASTY = [
     " ".join(WORDS * 300),
     "İ ß",
 ]
-
-
-@pytest.fixture(scope="module")
-def session() -> "Iterator[SparkSession]":
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        missing = "Java is not installed: apt-get install openjdk-17-jre-headless, or set JAVA_HOME"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    running = spark_session()
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -168,27 +154,12 @@ def test_an_executor_dies_and_nothing_is_lost_or_doubled(
     frame = pl.read_parquet(texts / "*.parquet")
     for part in range(12):
         frame[part::12].write_parquet(many / f"{part}.parquet")
-    settings = {
-        "spark.master": "local-cluster[2,1,1024]",
-        "spark.executor.memory": "1g",
-        "spark.sql.files.openCostInBytes": str(1 << 28),  # each file is a task
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.ui.enabled": "false",
-        "spark.task.maxFailures": "8",
-    }
-    typed = " ".join(f"--conf {name}={value}" for name, value in settings.items())
-    environment = {
-        **os.environ,
-        "PYSPARK_SUBMIT_ARGS": f"{typed} pyspark-shell",
-        "SPARK_LOCAL_IP": "127.0.0.1",
-    }
     command = [sys.executable, "-c", JOB, str(many), str(model), str(tmp_path / "vectors")]
     log = tmp_path / "log.txt"
     with (
         log.open("wb") as complaints,
         subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=complaints, text=True
+            command, env=cluster_environment(), stdout=subprocess.PIPE, stderr=complaints, text=True
         ) as job,
     ):
         while job.poll() is None and not any(tmp_path.glob(".pintext-*/part-*.parquet")):
@@ -203,21 +174,3 @@ def test_an_executor_dies_and_nothing_is_lost_or_doubled(
     assert "Lost executor" in log.read_text()
     found = pl.read_parquet(tmp_path / "vectors" / "*.parquet").sort("id")
     assert found.equals(on_one_machine(model, texts, tmp_path))
-
-
-def executors_of(pid: int) -> list[int]:
-    """The Spark executors among the descendants of a process."""
-    parents: dict[int, int] = {}
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):  # it has ended since
-            told = dict(line.split(":", 1) for line in status.read_text().splitlines())
-            parents[int(told["Pid"])] = int(told["PPid"])
-    found = []
-    for process in parents:
-        above = process
-        while above in parents and above != pid:
-            above = parents[above]
-        command = Path(f"/proc/{process}/cmdline")
-        if above == pid and command.exists() and b"CoarseGrainedExecutor" in command.read_bytes():
-            found.append(process)
-    return found

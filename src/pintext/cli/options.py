@@ -37,7 +37,7 @@ engine_option = click.option(
     type=click.Choice(["local", "spark"]),
     default="local",
     show_default=True,
-    help="What does the work: this process, or Spark (Parquet in, a folder of Parquet out).",
+    help="What does the work: this process, or Spark (docs/spark.md).",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")

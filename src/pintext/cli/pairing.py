@@ -5,12 +5,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pintext.cli.options import config_from, overwrite_option, quiet_option, setting_options
+from pintext.cli.options import (
+    config_from,
+    engine_option,
+    overwrite_option,
+    quiet_option,
+    setting_options,
+)
 from pintext.cli.options import threads_option as cores_option
 from pintext.cli.output import Interrupted, as_table, json_option, note, write_facts, write_json
 from pintext.pairing.settings import PairsConfig
@@ -54,6 +61,7 @@ _SECONDS_BETWEEN_LINES = 5.0
     help="Memory for the joins; the rest goes to the disk beside --out.",
 )
 @cores_option
+@engine_option
 @quiet_option
 @json_option
 @setting_options(PairsConfig)
@@ -67,6 +75,7 @@ def pairs(
     update: bool,
     memory_gb: float,
     threads: int,
+    engine: str,
     quiet: bool,
     force_json: bool,
     **typed: Any,
@@ -80,14 +89,14 @@ def pairs(
     Example:
       pintext pairs events/ --pins pins.parquet --out pairs/ --overwrite
       pintext pairs events/ --pins pins.parquet --out made/ --update
+      pintext pairs events/ --pins pins/ --out pairs/ --engine spark
       pintext pairs january.jsonl.gz --pins pins.csv --out made/ --save-weight 2 --split none
     """
-    from pintext.pairing import make_pairs
-
     config = config_from(PairsConfig, config_file, typed)
+    make = _maker(engine, memory_gb, threads)
     try:
         with _progress(quiet) as tell:
-            summary = make_pairs(
+            summary = make(
                 events,
                 out,
                 config,
@@ -95,13 +104,22 @@ def pairs(
                 interests=interests_file,
                 update=update,
                 overwrite=overwrite,
-                memory_gb=memory_gb,
-                threads=threads,
                 callback=tell,
             )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; nothing was changed") from None
     _show(summary, out, table=as_table(force_json))
+
+
+def _maker(engine: str, memory_gb: float, threads: int) -> Callable[..., "Summary"]:
+    """What makes the pairs, in this process or on Spark."""
+    if engine == "spark":
+        from pintext.spark import make_pairs, spark_session
+
+        return partial(make_pairs, spark_session())
+    from pintext.pairing import make_pairs as make_here
+
+    return partial(make_here, memory_gb=memory_gb, threads=threads)
 
 
 @contextmanager

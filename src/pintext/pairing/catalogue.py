@@ -6,13 +6,15 @@ columns ``id``, ``text`` and ``words``, one row an entry.
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import polars as pl
 
 from pintext.errors import DataError
-from pintext.files import reason
+from pintext.files import new_file, reason
 from pintext.pairing.annotations import annotation_text, uneven
 from pintext.pairing.engine import Engine
 from pintext.pairing.settings import CatalogueConfig
@@ -27,6 +29,8 @@ SUFFIXES = (
 """Names of the files that can hold a catalogue."""
 
 _BATCH = 100_000
+_MOST_ROWS = 1 << 40
+"""Rows of a file, at most."""
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -92,46 +96,61 @@ def open_catalogue(
             wrong type; or there are no entries.
     """
     work.mkdir()
-    rows = no_id = cut = 0
-    for file in files:
-        for frame in _readable(file, config):
-            kept = frame.with_columns(
-                row=pl.int_range(rows, rows + frame.height, dtype=pl.Int64),
-                words=split_column(frame["text"]).list.join(" "),
-            ).filter(pl.col("id") != "")
-            kept.drop("cut").write_parquet(work / f"{rows:012d}.parquet")
-            rows += frame.height
-            no_id += frame.height - kept.height
-            cut += int(frame["cut"].sum())
+    read = engine.each(partial(_write_entries, work, config), list(enumerate(files)))
+    rows, no_id, cut = (sum(numbers) for numbers in zip(*(one[:3] for one in read), strict=True))
     if rows == no_id:
         raise DataError(f"{files[0]}: the catalogue of {name} has no entries")
-    engine.view(f"{name}_row", sorted(work.glob("*.parquet")))
-    for statement in (_OLDER, _NEWEST):
-        engine.run(statement.format(name=name))
-    ((entries, without_text),) = engine.run(_COUNT.format(name=name))
-    return CatalogueEntry(_digest(files), rows, no_id, entries, without_text, cut)
+    engine.files(f"{name}_row", sorted(work.glob("*.parquet")))
+    engine.table(f"{name}_older", _OLDER.format(name=name))
+    engine.view(name, _NEWEST.format(name=name))
+    ((entries, without_text),) = engine.rows(_COUNT.format(name=name))
+    return CatalogueEntry(
+        _digest([one.digest for one in read]), rows, no_id, entries, without_text, cut
+    )
 
 
 _OLDER = """
-CREATE TEMP TABLE {name}_older AS
-SELECT id, row FROM {name}_row WHERE id IN (
-    SELECT id FROM {name}_row GROUP BY id HAVING count(*) > 1
-) QUALIFY row < max(row) OVER (PARTITION BY id)
+SELECT id, row FROM (
+    SELECT id, row, max(row) OVER (PARTITION BY id) AS newest FROM {name}_row WHERE id IN (
+        SELECT id FROM {name}_row GROUP BY id HAVING count(*) > 1
+    )
+) WHERE row < newest
 """
-_NEWEST = """
-CREATE TEMP VIEW {name} AS
-SELECT id, text, words FROM {name}_row ANTI JOIN {name}_older USING (id, row)
-"""
-_COUNT = "SELECT count(*), count(*) FILTER (words = '') FROM {name}"
+_NEWEST = "SELECT id, text, words FROM {name}_row ANTI JOIN {name}_older USING (id, row)"
+_COUNT = "SELECT count(*), count(*) FILTER (WHERE words = '') FROM {name}"
 
 
-def _digest(files: Sequence[Path]) -> str:
+class _Read(NamedTuple):
+    """What was read of a file: see :class:`CatalogueEntry`."""
+
+    rows: int
+    no_id: int
+    cut: int
+    digest: bytes
+
+
+def _write_entries(work: Path, config: CatalogueConfig, numbered: tuple[int, Path]) -> _Read:
+    """Write the entries of one file into a folder; of one id the last ``row`` will count."""
+    number, file = numbered
+    rows = no_id = cut = 0
+    for frame in _readable(file, config):
+        first = number * _MOST_ROWS + rows
+        kept = frame.with_columns(
+            row=pl.int_range(first, first + frame.height, dtype=pl.Int64),
+            words=split_column(frame["text"]).list.join(" "),
+        ).filter(pl.col("id") != "")
+        with new_file(work / f"{first:019d}.parquet", DataError, overwrite=True) as made:
+            kept.drop("cut").write_parquet(made)
+        rows += frame.height
+        no_id += frame.height - kept.height
+        cut += int(frame["cut"].sum())
+    with file.open("rb") as stream:
+        return _Read(rows, no_id, cut, hashlib.file_digest(stream, "sha256").digest())
+
+
+def _digest(files: Sequence[bytes]) -> str:
     """16 hexadecimal digits that depend on the bytes of the files alone."""
-    total = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            total.update(hashlib.file_digest(stream, "sha256").digest())
-    return total.hexdigest()[:16]
+    return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 
 
 def _readable(file: Path, config: CatalogueConfig) -> Iterator[pl.DataFrame]:

@@ -1,62 +1,141 @@
-"""The engine of the joins: DuckDB, within a limit of memory, spilling to a folder of ours."""
+"""The engine of the joins: SQL over Parquet files, here in DuckDB within a limit of memory.
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+Another engine fills in the same few methods. The statements are written so that both understand
+them: no dialect beyond ``GROUP BY ALL``, ``FILTER``, ``ANTI JOIN`` and ``unix_millis``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from string import Template
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pintext.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Engine", "engine"]
+__all__ = ["Engine", "EngineMaker", "duckdb_engine"]
 
 ROW_GROUP = 100_000
 """Rows of a Parquet row group: small enough for a reader to take in pieces."""
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-class Engine:
-    """SQL over Parquet files and temporary tables; what was decided is in the SQL, not here.
 
-    Args:
-        connection: a database in memory.
+class Engine(ABC):
+    """What was decided is in the SQL, not here.
+
+    In a statement ``$name`` stands for the value of that name: a number, a text or a truth value.
+
+    Attributes:
+        batch_events: events that are tallied in one statement, about.
     """
+
+    batch_events: int
+
+    @abstractmethod
+    def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+
+    @abstractmethod
+    def view(self, name: str, sql: str, **values: Any) -> None:
+        """Let a query be known under a name, and computed where it is used."""
+
+    @abstractmethod
+    def table(self, name: str, sql: str, **values: Any) -> None:
+        """Compute a query once and keep its rows under a name, in place of what was there."""
+
+    @abstractmethod
+    def drop(self, *tables: str) -> None:
+        """Forget tables."""
+
+    @abstractmethod
+    def files(self, name: str, files: Sequence[Path]) -> None:
+        """Let the rows of Parquet files be known under a name."""
+
+    @abstractmethod
+    def write(self, sql: str, folder: Path, **values: Any) -> list[Path]:
+        """Write the rows of a query, in their order, to the Parquet files of a new folder."""
+
+    @abstractmethod
+    def write_by(self, column: str, sql: str, folder: Path, **values: Any) -> None:
+        """Write the rows of a query to folders ``COLUMN=VALUE/`` of Parquet files, in any order."""
+
+    @abstractmethod
+    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """The results of a function of every item; it may be called twice for one."""
+
+    def filled(self, sql: str, values: dict[str, Any]) -> str:
+        """A statement with its values in it."""
+        return Template(sql).substitute({name: self._literal(v) for name, v in values.items()})
+
+    def _literal(self, value: Any) -> str:
+        if isinstance(value, bool | int):
+            return str(value)
+        if isinstance(value, float):
+            return f"CAST('{value!r}' AS DOUBLE)"
+        return self._quoted(value)
+
+    @abstractmethod
+    def _quoted(self, text: str) -> str:
+        """A text as a literal."""
+
+
+EngineMaker = Callable[[Path], AbstractContextManager[Engine]]
+"""Makes an engine that keeps what it needs in between in a folder, which need not be there."""
+
+
+class _DuckDB(Engine):
+    batch_events = 5_000_000
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
         self._connection = connection
+        self.rows("CREATE MACRO unix_millis(moment) AS epoch_ms(moment)")
 
-    def run(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        """Run one statement; ``$name`` in it is the value of that name."""
-        return self._connection.execute(sql, values or None).fetchall()
+    def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(self.filled(sql, values)).fetchall()
 
-    def let(self, **values: Any) -> None:
-        """Let ``getvariable('name')`` be a value, in views too."""
-        for name, value in values.items():
-            self.run(f"SET VARIABLE {name} = $value", value=value)
+    def view(self, name: str, sql: str, **values: Any) -> None:
+        self.rows(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql}", **values)
 
-    def view(self, name: str, files: Sequence[Path]) -> None:
-        """Let the rows of Parquet files be known under a name."""
+    def table(self, name: str, sql: str, **values: Any) -> None:
+        self.rows(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}", **values)
+
+    def drop(self, *tables: str) -> None:
+        for name in tables:
+            self.rows(f"DROP TABLE {name}")
+
+    def files(self, name: str, files: Sequence[Path]) -> None:
         paths = [str(file) for file in files]
         relation = self._connection.read_parquet(paths, hive_partitioning=False)
         relation.create_view(name, replace=True)
 
-    def write(self, sql: str, path: Path) -> None:
-        """Write the rows of a query, in their order, to one Parquet file."""
-        self._connection.sql(sql).write_parquet(
+    def write(self, sql: str, folder: Path, **values: Any) -> list[Path]:
+        folder.mkdir(parents=True)
+        path = folder / "part-0.parquet"
+        self._connection.sql(self.filled(sql, values)).write_parquet(
             str(path), compression="zstd", row_group_size=ROW_GROUP
         )
+        return [path]
 
-    def write_by(self, column: str, sql: str, folder: Path) -> None:
-        """Write the rows of a query to folders ``COLUMN=VALUE/`` of Parquet files, in any order."""
-        self._connection.sql(sql).write_parquet(
+    def write_by(self, column: str, sql: str, folder: Path, **values: Any) -> None:
+        self._connection.sql(self.filled(sql, values)).write_parquet(
             str(folder), compression="zstd", partition_by=[column], overwrite=True
         )
 
+    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        return [function(item) for item in items]
+
+    def _quoted(self, text: str) -> str:
+        return "'" + text.replace("'", "''") + "'"
+
 
 @contextmanager
-def engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[Engine]:
-    """An engine whose temporary tables go to ``spill`` when they do not fit the memory.
+def duckdb_engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[Engine]:
+    """DuckDB, whose temporary tables go to ``spill`` when they do not fit the memory.
 
     Raises:
         MissingExtraError: DuckDB is not installed.
@@ -78,7 +157,7 @@ def engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[Engine]:
         settings["threads"] = threads
     connection = duckdb.connect(config=settings)
     try:
-        yield Engine(connection)
+        yield _DuckDB(connection)
     except RuntimeError as error:  # what DuckDB makes of Ctrl-C at some moments
         if "interrupted" in str(error).lower():
             raise KeyboardInterrupt from None

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from pintext.events.store import EventStore
 from pintext.events.writer import StoreWriter
 from pintext.files import escaped, new_folder
 from pintext.pairing.catalogue import CatalogueEntry, find_files, open_catalogue
-from pintext.pairing.engine import Engine, engine
+from pintext.pairing.engine import Engine, EngineMaker, duckdb_engine
 from pintext.pairing.folder import (
     MANIFEST,
     NEGATIVES,
@@ -40,8 +41,6 @@ from pintext.text import TEXT_RULES
 
 __all__ = ["make_pairs"]
 
-_BATCH_EVENTS = 5_000_000
-
 
 def make_pairs(
     events: str | Path | Sequence[str | Path],
@@ -54,6 +53,7 @@ def make_pairs(
     overwrite: bool = False,
     memory_gb: float = 2.0,
     threads: int = 0,
+    engine: EngineMaker | None = None,
     callback: Callback | None = None,
 ) -> Summary:
     """Make positive pairs and known negatives of engagement events.
@@ -69,6 +69,8 @@ def make_pairs(
         overwrite: replace pairs that are there.
         memory_gb: memory for the joins; what does not fit goes to the disk beside ``out``.
         threads: 0 is all cores.
+        engine: what does the joins; DuckDB in this process, within the memory and threads above,
+            where none is given.
         callback: told of the progress.
 
     Returns:
@@ -84,8 +86,7 @@ def make_pairs(
         {"pins": Path(pins)} | ({"interests": Path(interests)} if interests else {}),
         update=update,
         overwrite=overwrite,
-        memory_gb=memory_gb,
-        threads=threads,
+        engine=engine or partial(duckdb_engine, memory_gb=memory_gb, threads=threads),
     )
 
 
@@ -104,8 +105,7 @@ class _Making:
         *,
         update: bool,
         overwrite: bool,
-        memory_gb: float,
-        threads: int,
+        engine: EngineMaker,
     ) -> Summary:
         replace = update or overwrite
         files = {name: find_files(path) for name, path in catalogues.items()}
@@ -118,7 +118,7 @@ class _Making:
             work = made / WORK
             work.mkdir()
             store, refused = self._store(events, work, update=update)
-            with engine(work / "spill", memory_gb=memory_gb, threads=threads) as joins:
+            with engine(work / "spill") as joins:
                 tallies = self._tally(joins, store, made, old)
                 entries = self._catalogues(joins, files, work)
                 tasks = self._tasks(joins, tallies, entries, made)
@@ -183,7 +183,7 @@ class _Making:
             else:
                 new.append(date)
         done, total = 0, sum(date.rows for date in new)
-        for batch in _batches(new):
+        for batch in _batches(new, joins.batch_events):
             self._tell(PairsProgress("events", done, total, f"{batch[0].task} {batch[0].date}"))
             entries += _tally_batch(joins, batch, made, self._config)
             done += sum(date.rows for date in batch)
@@ -221,7 +221,7 @@ class _Making:
     ) -> dict[str, TaskSummary]:
         """Apply the rules to each task; write its pairs and negatives."""
         names = sorted({entry.task for entry in tallies})
-        joins.run("CREATE OR REPLACE TEMP VIEW pin_text AS FROM pins")
+        joins.view("pin_text", "SELECT * FROM pins")
         summaries = {}
         for number, task in enumerate(names):
             self._tell(PairsProgress("tasks", number, len(names), task))
@@ -237,7 +237,7 @@ class _Making:
                 summaries[task] = summarize_events(counts)
                 continue
             if source in catalogues:
-                joins.run(f"CREATE OR REPLACE TEMP VIEW query_text AS FROM {source}")
+                joins.view("query_text", f"SELECT * FROM {source}")  # noqa: S608 - a name of ours
             else:
                 self._need_no_ids(joins, task, paths)
             apply_rules(joins, task, paths, self._config)
@@ -247,28 +247,26 @@ class _Making:
                 (found.negatives, NEGATIVES_OF_TASK, made / NEGATIVES),
             ):
                 if rows:  # a task without pairs is none to train on
-                    inside = folder / f"task={escaped(task)}"
-                    inside.mkdir(parents=True)
-                    joins.write(query, inside / "part-0.parquet")
+                    joins.write(query, folder / f"task={escaped(task)}")
         return summaries
 
     def _need_no_ids(self, joins: Engine, task: str, paths: list[Path]) -> None:
         """Refuse events whose query is an entry of a catalogue that was not given."""
-        joins.view("tally", paths)
-        if joins.run("SELECT 1 FROM tally WHERE NOT typed LIMIT 1"):
+        joins.files("tally", paths)
+        if joins.rows("SELECT 1 FROM tally WHERE NOT typed LIMIT 1"):
             raise DataError(
                 f"task {task!r} has events with a query_id, which names an entry of the interests; "
                 f"give that catalogue (--interests), or set query_from.{task} = 'pins'"
             )
-        joins.run("CREATE OR REPLACE TEMP VIEW query_text AS FROM pins LIMIT 0")
+        joins.view("query_text", "SELECT * FROM pins WHERE false")
 
 
-def _batches(dates: list[Date]) -> Iterator[list[Date]]:
+def _batches(dates: list[Date], most: int) -> Iterator[list[Date]]:
     """Dates of one task that are tallied together, so that many small ones cost little."""
     batch: list[Date] = []
     for date in dates:
         rows = sum(one.rows for one in batch)
-        if batch and (batch[0].task != date.task or rows + date.rows > _BATCH_EVENTS):
+        if batch and (batch[0].task != date.task or rows + date.rows > most):
             yield batch
             batch = []
         batch.append(date)

@@ -138,22 +138,13 @@ def summarize_task(
         catalogue_pins: entries of the catalogue of pins.
     """
     summary = summarize_events(counts)
-    (votes, withdrawn), *_ = engine.run(
-        "SELECT coalesce(sum(saves + clicks + save_clicks), 0)::BIGINT, "
-        "coalesce(sum(withdrawn), 0)::BIGINT FROM vote"
-    )
-    (pairs, weight, queries, pins), *_ = engine.run(
-        "SELECT count(*), coalesce(sum(weight), 0), count(DISTINCT (typed, query)), "
-        "count(DISTINCT pin_id) FROM pair"
-    )
+    ((votes, withdrawn),) = engine.rows(_VOTES)
+    ((pairs, weight, queries, pins),) = engine.rows(_PAIRS)
+    ((most,),) = engine.rows(_MOST_WEIGHT)
     head = _head(engine)
-    (top_pairs,), *_ = engine.run(
-        "SELECT coalesce(max(share), 0) FROM (SELECT sum(weight) / sum(sum(weight)) OVER () "
-        "AS share FROM pair GROUP BY typed, query)"
-    )
-    splits = engine.run("SELECT split, count(*) FROM pair GROUP BY ALL ORDER BY ALL")
-    (candidates,), *_ = engine.run("SELECT count(*) FROM judged_candidate")
-    (negatives,), *_ = engine.run("SELECT count(*) FROM negative")
+    splits = engine.rows("SELECT split, count(*) FROM pair GROUP BY split ORDER BY split")
+    ((candidates,),) = engine.rows("SELECT count(*) FROM judged_candidate")
+    ((negatives,),) = engine.rows("SELECT count(*) FROM negative")
     summary.not_counted["withdrawn"] = withdrawn
     return msgspec.structs.replace(
         summary,
@@ -167,7 +158,7 @@ def summarize_task(
         splits={str(name): number for name, number in splits if name is not None},
         top_query=head.query,
         top_query_votes=head.share,
-        top_query_pairs=top_pairs,
+        top_query_pairs=most / weight if pairs else 0.0,
         half_queries=head.half,
         query_words=_words(engine, _QUERY_WORDS),
         pin_words=_words(engine, _PIN_WORDS),
@@ -177,41 +168,60 @@ def summarize_task(
     )
 
 
+_VOTES = """
+SELECT
+    CAST(coalesce(sum(saves + clicks + save_clicks), 0) AS BIGINT),
+    CAST(coalesce(sum(withdrawn), 0) AS BIGINT)
+FROM vote
+"""
+_PAIRS = """
+SELECT
+    count(*), coalesce(sum(weight), 0), count(DISTINCT (typed, query)), count(DISTINCT pin_id)
+FROM pair
+"""
+_MOST_WEIGHT = """
+SELECT max(weight) FROM (SELECT sum(weight) AS weight FROM pair GROUP BY typed, query)
+"""
 _QUERY_WORDS = """
 SELECT DISTINCT typed, query, coalesce(words, query) AS words
 FROM pair LEFT JOIN query_text ON NOT typed AND id = query
 """
 _PIN_WORDS = "SELECT words FROM pin_text WHERE id IN (SELECT pin_id FROM pair)"
 
-_HEAD = """
-WITH by_query AS (
-    SELECT typed, query, sum(votes) AS votes FROM judged_candidate WHERE reason IS NULL GROUP BY ALL
-),
-ranked AS (
-    SELECT
-        *, sum(votes) OVER () AS everything,
-        sum(votes) OVER (ORDER BY votes DESC, typed, query ROWS UNBOUNDED PRECEDING) AS so_far,
-        row_number() OVER (ORDER BY votes DESC, typed, query) AS rank
-    FROM by_query
-)
-SELECT
-    coalesce(text, query), (votes / everything)::DOUBLE,
-    (SELECT min(rank) FROM ranked WHERE so_far * 2 >= everything)
-FROM ranked LEFT JOIN query_text ON NOT typed AND id = query
-WHERE rank = 1
+_BY_QUERY = """
+SELECT typed, query, CAST(sum(votes) AS BIGINT) AS votes
+FROM judged_candidate WHERE reason IS NULL GROUP BY typed, query
 """
+_FIRST = """
+SELECT coalesce(text, query), votes
+FROM (SELECT * FROM by_query ORDER BY votes DESC, typed, query LIMIT 1) AS first
+LEFT JOIN query_text ON NOT typed AND id = query
+"""
+_BY_VOTES = "SELECT votes, count(*) FROM by_query GROUP BY votes ORDER BY votes DESC"
 
 
 def _head(engine: Engine) -> _Head:
     """The query with most votes, its share of them, and how many queries have half of all."""
-    found = engine.run(_HEAD)
-    return _Head(*found[0]) if found else _Head("", 0.0, 0)
+    engine.view("by_query", _BY_QUERY)
+    found = engine.rows(_FIRST)
+    if not found:
+        return _Head("", 0.0, 0)
+    ((query, most),) = found
+    by_votes = engine.rows(_BY_VOTES)  # few: of many queries, most have as many votes as others
+    everything = sum(votes * number for votes, number in by_votes)
+    half, missing = 0, -(-everything // 2)
+    for votes, number in by_votes:
+        taken = min(number, -(-missing // votes))
+        half, missing = half + taken, missing - taken * votes
+        if missing <= 0:
+            break
+    return _Head(query, most / everything, half)
 
 
 def _words(engine: Engine, texts: str) -> Words:
-    (mean, median, most), *_ = engine.run(
-        "SELECT avg(n), median(n), max(n) FROM "  # noqa: S608 - a constant of this module
-        f"(SELECT len(string_split(words, ' ')) AS n FROM ({texts}))"
+    ((mean, median, most),) = engine.rows(
+        "SELECT avg(n), median(n), max(n) FROM (SELECT "  # noqa: S608 - constants of this module
+        f"length(words) - length(replace(words, ' ', '')) + 1 AS n FROM ({texts}) AS distinct_text)"
     )
     return Words(mean or 0.0, median or 0.0, most or 0)
 
@@ -219,21 +229,22 @@ def _words(engine: Engine, texts: str) -> Words:
 def _dropped(engine: Engine) -> dict[str, int]:
     """Candidates that did not become pairs, by reason."""
     reasons = _reasons(engine, "judged_candidate", "")
-    (ranked,), *_ = engine.run("SELECT count(*) FROM ranked")
-    (kept,), *_ = engine.run("SELECT count(*) FROM kept")
-    (pairs,), *_ = engine.run("SELECT count(*) FROM pair")
-    caps = {"over_pins_of_query": ranked - kept, "over_queries_of_pin": kept - pairs}
+    ((usable, kept, pairs),) = engine.rows(
+        "SELECT (SELECT count(*) FROM judged_candidate WHERE reason IS NULL), "
+        "(SELECT count(*) FROM kept_of_query), (SELECT count(*) FROM pair)"
+    )
+    caps = {"over_pins_of_query": usable - kept, "over_queries_of_pin": kept - pairs}
     return {**reasons, **{name: number for name, number in caps.items() if number}}
 
 
 def _reasons(engine: Engine, judged: str, capped: str) -> dict[str, int]:
     """Rows of a judged table by the reason against them; with the cap of another, if named."""
-    found = engine.run(
-        f"SELECT reason, count(*) FROM {judged} GROUP BY ALL ORDER BY ALL"  # noqa: S608 - our names
+    found = engine.rows(
+        f"SELECT reason, count(*) FROM {judged} GROUP BY reason ORDER BY reason"  # noqa: S608 - our names
     )
     reasons = {str(name): number for name, number in found if name is not None}
     if capped:
-        (left,), *_ = engine.run(f"SELECT count(*) FROM {capped}")  # noqa: S608 - our names
+        ((left,),) = engine.rows(f"SELECT count(*) FROM {capped}")  # noqa: S608 - our names
         over = sum(number for name, number in found if name is None) - left
         reasons |= {"over_negatives_of_query": over} if over else {}
     return reasons

@@ -5,21 +5,21 @@ for each date, query and pin. What crosses midnight is kept open in it: clicks t
 next date may still withdraw, and the hides early enough to do so (see ``docs/pairs.md``).
 """
 
-from collections import Counter
+import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
+from pintext.errors import DataError
 from pintext.events.settings import ACTIONS
+from pintext.files import new_file
 from pintext.pairing.engine import Engine
 from pintext.pairing.settings import PairsConfig
 from pintext.text import split_column
 
-__all__ = ["DAY", "TALLY_SETTINGS", "Counts", "tally_dates"]
-
-DAY = 86_400_000
-"""Milliseconds of a date."""
+__all__ = ["TALLY_SETTINGS", "Counts", "tally_dates"]
 
 TALLY_SETTINGS = ("min_dwell_ms", "window_minutes", "hide_minutes")
 """The settings that a tally depends on; with others it can be used again."""
@@ -32,32 +32,33 @@ _PIECE = 200_000
 
 _DISTINCT = "SELECT query AS spelling FROM event WHERE query IS NOT NULL GROUP BY query"
 
+_EVENT = """
+SELECT *, CAST(floor(moment / 86400000) AS BIGINT) AS day
+FROM (SELECT *, unix_millis(timestamp) AS moment FROM stored)
+"""
+
 # A typed query is its words, so that `Oak table!` and `oak  table` are one query. A query that a
 # catalogue names is its id.
 _ACT = """
-CREATE OR REPLACE TEMP VIEW act AS
 SELECT
-    epoch_ms(timestamp) AS moment,
-    epoch_ms(timestamp) // 86400000 AS day,
+    day, moment,
     event.query IS NOT NULL AS typed,
     coalesce(spelling.words, event.query_id) AS query,
-    pin_id,
-    action,
-    position,
-    action = 'click' AND dwell_ms IS NOT NULL AND dwell_ms < getvariable('dwell') AS short
+    pin_id, action,
+    action = 'click' AND dwell_ms IS NOT NULL AND dwell_ms < $dwell AS short
 FROM event LEFT JOIN spelling ON event.query = spelling.spelling
+WHERE action <> 'impression'
 """
 
 # What happened to one pin under one query within a window is one visit. Of its clicks the last one
 # is kept: a hide that takes that one back takes back the visit's click.
 _VISIT = """
-CREATE OR REPLACE TEMP TABLE visit AS
 SELECT
     day, typed, query, pin_id,
-    moment % 86400000 // getvariable('slot') AS slot,
+    moment % 86400000 - moment % 86400000 % $window AS slot,
     bool_or(action = 'save') AS saved,
-    max(moment) FILTER (action = 'click' AND NOT short) AS clicked,
-    count(*) FILTER (NOT short) AS acts,
+    max(moment) FILTER (WHERE action = 'click' AND NOT short) AS clicked,
+    count(*) FILTER (WHERE NOT short) AS acts,
     bool_or(short) AS short
 FROM act
 WHERE action IN ('save', 'click') AND query <> ''
@@ -65,82 +66,87 @@ GROUP BY ALL
 """
 
 _HIDE = """
-CREATE OR REPLACE TEMP TABLE hide AS
 SELECT DISTINCT day, typed, query, pin_id, moment FROM act WHERE action = 'hide' AND query <> ''
-"""
-
-_WITHDRAWN = """
-CREATE OR REPLACE TEMP TABLE withdrawn AS
-SELECT DISTINCT day, typed, query, pin_id, slot, true AS gone
-FROM visit JOIN hide USING (day, typed, query, pin_id)
-WHERE moment BETWEEN clicked AND clicked + getvariable('gap')
 """
 
 # Most events are impressions. They are added up before their queries are looked up.
 _SHOWN = """
-CREATE OR REPLACE TEMP VIEW shown_as_spelt AS
 SELECT
-    epoch_ms(timestamp) // 86400000 AS day, query AS spelling, query_id, pin_id,
-    count(*) FILTER (action = 'impression')::INTEGER AS impressions,
-    count(*) FILTER (action = 'hide')::INTEGER AS hides,
-    min(position) FILTER (action = 'impression') AS position
+    day, query AS spelling, query_id, pin_id,
+    CAST(count(*) FILTER (WHERE action = 'impression') AS INTEGER) AS impressions,
+    CAST(count(*) FILTER (WHERE action = 'hide') AS INTEGER) AS hides,
+    min(position) FILTER (WHERE action = 'impression') AS position
 FROM event WHERE action IN ('impression', 'hide') GROUP BY ALL
 """
 
-# Three kinds of rows, which are added up when they are used: votes, hides that may reach back over
-# midnight, and what was shown.
+# Four kinds of rows, which are added up when they are used: votes, clicks that a hide of the next
+# date may withdraw, hides that may reach back over midnight, and what was shown.
 _TALLY = """
-WITH settled AS (
+WITH withdrawn AS (
+    SELECT DISTINCT day, typed, query, pin_id, slot, true AS gone
+    FROM visit JOIN hide USING (day, typed, query, pin_id)
+    WHERE moment BETWEEN clicked AND clicked + $gap
+),
+settled AS (
     SELECT
-        visit.*,
+        visit.day, visit.typed, visit.query, visit.pin_id, saved, clicked, short,
         clicked IS NOT NULL AND gone IS NULL AS stands,
-        stands AND clicked + getvariable('gap') >= (day + 1) * 86400000 AS open
+        clicked IS NOT NULL AND gone IS NULL
+            AND clicked + $gap >= (visit.day + 1) * 86400000 AS open
     FROM visit LEFT JOIN withdrawn USING (day, typed, query, pin_id, slot)
 ),
-vote AS (
+tallied AS (
     SELECT
         day, typed, query, pin_id,
-        count(*) FILTER (saved AND NOT stands)::INTEGER AS saves,
-        count(*) FILTER (stands AND NOT saved AND NOT open)::INTEGER AS clicks,
-        count(*) FILTER (stands AND saved AND NOT open)::INTEGER AS save_clicks,
-        count(*) FILTER (clicked IS NOT NULL AND NOT stands AND NOT saved)::INTEGER AS withdrawn,
-        count(*) FILTER (short)::INTEGER AS short,
-        list(struct_pack(moment := clicked, saved := saved) ORDER BY clicked) FILTER (open)
-            AS open_clicks
+        CAST(count(*) FILTER (WHERE saved AND NOT stands) AS INTEGER) AS saves,
+        CAST(count(*) FILTER (WHERE stands AND NOT saved AND NOT open) AS INTEGER) AS clicks,
+        CAST(count(*) FILTER (WHERE stands AND saved AND NOT open) AS INTEGER) AS save_clicks,
+        CAST(count(*) FILTER (WHERE clicked IS NOT NULL AND NOT stands AND NOT saved) AS INTEGER)
+            AS withdrawn,
+        CAST(count(*) FILTER (WHERE short) AS INTEGER) AS short,
+        CAST(NULL AS BIGINT) AS open_click, CAST(NULL AS BOOLEAN) AS open_saved,
+        CAST(NULL AS BIGINT) AS early_hide,
+        CAST(NULL AS INTEGER) AS impressions, CAST(NULL AS INTEGER) AS hides,
+        CAST(NULL AS INTEGER) AS position
     FROM settled GROUP BY ALL
-),
-early AS (
-    SELECT day, typed, query, pin_id, list(moment ORDER BY moment) AS early_hides
-    FROM hide WHERE moment % 86400000 < getvariable('gap') GROUP BY ALL
-),
-shown AS (
+    UNION ALL
     SELECT
-        day, spelling IS NOT NULL AS typed, coalesce(words, query_id) AS query, pin_id,
+        day, typed, query, pin_id, NULL, NULL, NULL, NULL, NULL, clicked, saved, NULL,
+        NULL, NULL, NULL
+    FROM settled WHERE open
+    UNION ALL
+    SELECT
+        day, typed, query, pin_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, moment,
+        NULL, NULL, NULL
+    FROM hide WHERE moment % 86400000 < $gap
+    UNION ALL
+    SELECT
+        day, shown.spelling IS NOT NULL, coalesce(words, query_id), pin_id,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         impressions, hides, position
-    FROM shown_as_spelt LEFT JOIN spelling USING (spelling)
+    FROM shown LEFT JOIN spelling ON shown.spelling = spelling.spelling
     WHERE coalesce(words, query_id) <> ''
 )
-SELECT *, (DATE '1970-01-01' + day::INTEGER)::VARCHAR AS date
-FROM (FROM vote UNION ALL BY NAME FROM early UNION ALL BY NAME FROM shown)
+SELECT *, CAST(DATE '1970-01-01' + CAST(day AS INTEGER) AS STRING) AS date FROM tallied
 """
 
 _COUNTS = """
 WITH mute AS (SELECT spelling FROM spelling WHERE words = '')
 SELECT
-    (DATE '1970-01-01' + (epoch_ms(timestamp) // 86400000)::INTEGER)::VARCHAR AS date,
-    count(*) FILTER (action = 'save') AS save,
-    count(*) FILTER (action = 'click') AS click,
-    count(*) FILTER (action = 'hide') AS hide,
-    count(*) FILTER (action = 'impression') AS impression,
-    count(*) FILTER (spelling IS NOT NULL AND action IN ('save', 'click')) AS query_without_words,
-    count(*) FILTER (
-        spelling IS NULL AND action = 'click' AND dwell_ms < getvariable('dwell')
-    ) AS short_click
+    CAST(DATE '1970-01-01' + CAST(day AS INTEGER) AS STRING) AS date,
+    count(*) FILTER (WHERE action = 'save') AS save,
+    count(*) FILTER (WHERE action = 'click') AS click,
+    count(*) FILTER (WHERE action = 'hide') AS hide,
+    count(*) FILTER (WHERE action = 'impression') AS impression,
+    count(*) FILTER (WHERE spelling IS NOT NULL AND action IN ('save', 'click'))
+        AS query_without_words,
+    count(*) FILTER (WHERE spelling IS NULL AND action = 'click' AND dwell_ms < $dwell)
+        AS short_click
 FROM event LEFT JOIN mute ON event.query = mute.spelling GROUP BY ALL
 """
 
 _REPEATS = """
-SELECT (DATE '1970-01-01' + day::INTEGER)::VARCHAR AS date, sum(acts - 1)::BIGINT
+SELECT CAST(DATE '1970-01-01' + CAST(day AS INTEGER) AS STRING) AS date, sum(acts - 1) AS repeats
 FROM visit WHERE acts > 0 GROUP BY ALL
 """
 
@@ -160,31 +166,37 @@ def tally_dates(
     Returns:
         The counts of each date.
     """
-    window = round(config.window_minutes * 60_000)
     gap = round(config.hide_minutes * 60_000) or -1  # no hide comes before its click
-    engine.view("event", files)
-    engine.let(dwell=config.min_dwell_ms, gap=gap, slot=window)
-    _spell(engine, work)
-    engine.run(_ACT)
-    engine.run(_VISIT)
-    engine.run(_HIDE)
-    engine.run(_WITHDRAWN)
-    engine.run(_SHOWN)
-    engine.write_by("date", _TALLY, folder)
-    counts = _counts(engine)
-    for table in ("visit", "hide", "withdrawn"):
-        engine.run(f"DROP TABLE {table}")
+    engine.files("stored", files)
+    engine.view("event", _EVENT)
+    _spell(engine, work / "typed", work / "spelling")
+    engine.view("act", _ACT, dwell=config.min_dwell_ms)
+    engine.table("visit", _VISIT, window=round(config.window_minutes * 60_000))
+    engine.table("hide", _HIDE)
+    engine.view("shown", _SHOWN)
+    engine.write_by("date", _TALLY, folder, gap=gap)
+    counts = _counts(engine, config.min_dwell_ms)
+    engine.drop("visit", "hide")
     return counts
 
 
-def _spell(engine: Engine, work: Path) -> None:
+def _spell(engine: Engine, typed: Path, spelt: Path) -> None:
     """Make the view ``spelling``: each typed query and its words with single blanks between."""
-    raw, split = work / "typed.parquet", work / "spelling.parquet"
-    engine.write(_DISTINCT, raw)
-    typed = pl.read_parquet(raw)
+    for folder in (typed, spelt):
+        shutil.rmtree(folder, ignore_errors=True)
+    spelt.mkdir()
+    files = engine.write(_DISTINCT, typed)
+    engine.files("spelling", engine.each(partial(_spell_file, spelt), files))
+
+
+def _spell_file(folder: Path, file: Path) -> Path:
+    """The words of the typed queries in a file, in a file of the same name in another folder."""
+    typed = pl.read_parquet(file)
     pieces = (piece.with_columns(words=_words(piece["spelling"])) for piece in _slices(typed))
-    pl.concat([typed.with_columns(words=pl.lit("")).clear(), *pieces]).write_parquet(split)
-    engine.view("spelling", [split])
+    spelt = pl.concat([typed.with_columns(words=pl.lit("")).clear(), *pieces])
+    with new_file(folder / file.name, DataError, overwrite=True) as made:
+        spelt.write_parquet(made)
+    return folder / file.name
 
 
 def _slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -196,12 +208,12 @@ def _words(texts: pl.Series) -> pl.Series:
     return split_column(texts).list.join(" ")
 
 
-def _counts(engine: Engine) -> dict[str, Counts]:
+def _counts(engine: Engine, dwell: int) -> dict[str, Counts]:
     names = (*ACTIONS, "query_without_words", "short_click")
     counts: dict[str, Counts] = {}
-    for date, *numbers in engine.run(_COUNTS):
+    for date, *numbers in engine.rows(_COUNTS, dwell=dwell):
         counts[date] = dict(zip(names, numbers, strict=True))
-    repeats = Counter(dict(engine.run(_REPEATS)))
+    repeats = dict(engine.rows(_REPEATS))
     for date, of_date in counts.items():
-        of_date["repeat"] = repeats[date]
+        of_date["repeat"] = int(repeats.get(date, 0))
     return counts

@@ -12,7 +12,7 @@ from pintext.embed import TextBatch, write_vectors
 from pintext.errors import DataError
 from pintext.files import new_folder
 from pintext.model import PinTextModel
-from pintext.spark.session import ship_model, shipped_model
+from pintext.spark.session import first_line, said, ship_model, shipped_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,9 +128,7 @@ def _read(session: "SparkSession", source: str | Path) -> "DataFrame":
     try:
         return session.read.parquet(str(source))
     except AnalysisException as error:
-        raise DataError(
-            f"{source}: Spark cannot read it as Parquet: {_first_line(error)}"
-        ) from None
+        raise DataError(f"{source}: Spark cannot read it as Parquet: {first_line(error)}") from None
 
 
 def _chosen(frame: "DataFrame", column: str, id_column: str) -> "DataFrame":
@@ -155,12 +153,7 @@ def _collected(written: "DataFrame") -> list[tuple[int, int]]:
     try:
         return sorted((row["part"], row["rows"]) for row in written.collect())
     except PySparkException as error:
-        told = re.search(r"pintext\.errors\.(\w+): (.*)", str(error))
-        raise DataError(told[2] if told else f"Spark: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(said(error)) from None
 
 
 # ------------------------------------------------------------------------------------ in a task

@@ -7,6 +7,7 @@ share its pages, and tasks carry no more than its name.
 
 import atexit
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from pintext.model import PinTextModel
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["ship_model", "shipped_model", "spark_session"]
+__all__ = ["first_line", "said", "ship_model", "shipped_model", "spark_session"]
 
 _CONFIGURED = ("PYSPARK_GATEWAY_PORT", "PYSPARK_SUBMIT_ARGS", "SPARK_CONF_DIR", "SPARK_HOME")
 _ON_ONE_MACHINE = (
@@ -89,3 +90,14 @@ def shipped_model(name: str) -> PinTextModel:
     from pyspark import SparkFiles
 
     return PinTextModel.from_pretrained(SparkFiles.get(name))
+
+
+def said(error: Exception) -> str:
+    """What a failed job should tell a person: the error of a task if PinText raised it."""
+    told = re.search(r"pintext\.errors\.(\w+): (.*)", str(error))
+    return told[2] if told else f"Spark: {first_line(error)}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
