@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pintext.cli.options import (
+    engine_option,
     k_option,
     model_argument,
     overwrite_option,
@@ -18,7 +19,7 @@ from pintext.cli.options import (
 from pintext.cli.output import Interrupted, json_option, note, write_json
 
 if TYPE_CHECKING:
-    from pintext.knn import Progress
+    from pintext.knn import Progress, Texts
 
 __all__ = ["knn"]
 
@@ -65,6 +66,7 @@ _SECONDS_BETWEEN_NOTES = 2.0
     "--query-id-column", default="id", show_default=True, help="Column that names the queries."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of tokens.")
+@engine_option
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
 @overwrite_option
 @threads_option
@@ -84,6 +86,7 @@ def knn(
     query_column: str,
     query_id_column: str,
     seed: int,
+    engine: str,
     resume: bool,
     overwrite: bool,
     threads: int,
@@ -95,6 +98,8 @@ def knn(
     Columns: id, neighbor_id, rank, similarity. With --expand: keyword (the query's id), pin_id,
     rank, similarity.
 
+    On Spark OUT is a folder of Parquet parts, and input is Parquet.
+
     A run that was stopped leaves OUT.parts beside the file. Go on with --resume, or start again
     with --overwrite.
 
@@ -103,36 +108,58 @@ def knn(
       pintext knn model/ --pins pins.parquet -k 5 --out related.parquet
       pintext knn model/ --pins pins.parquet --queries queries.txt --out knn.parquet
       pintext knn model/ --pins pins.parquet --queries queries.txt --expand --out keywords.parquet
+      pintext knn model/ --pins pins/ --queries queries/ --out neighbors/ --engine spark
     """
-    from pintext.knn import Texts, expand_keywords, find_neighbors
-    from pintext.model import PinTextModel
+    from pintext.knn import Texts
 
     if expand and not queries:
         raise click.UsageError("--expand needs --queries: the keywords that pins are matched with")
     found = Texts(pins, column, id_column)
     asked = Texts(queries, query_column, query_id_column) if queries else None
-    settings: dict[str, Any] = {
-        "k": k,
-        "exact": exact,
-        "recall": recall,
-        "seed": seed,
-        "resume": resume,
-        "overwrite": overwrite,
-        "threads": threads,
-        "callback": _noted(quiet),
-    }
-    loaded = PinTextModel.from_pretrained(model)
+    settings = {"k": k, "recall": recall, "seed": seed, "overwrite": overwrite}
+    if engine == "spark":
+        if exact or resume:
+            raise click.UsageError("--engine spark knows no --exact and no --resume; leave it out")
+        facts = _on_spark(model, found, asked, out, expand=expand, **settings)
+    else:
+        here = {"exact": exact, "resume": resume, "threads": threads, "callback": _noted(quiet)}
+        facts = {"rows": _here(model, found, asked, out, expand=expand, **settings, **here)}
+    if force_json or not sys.stdout.isatty():
+        write_json({"out": str(out), **facts})
+    else:
+        note(f"{facts['rows']:,} rows written to {out}")
+
+
+def _here(
+    folder: Path,
+    pins: "Texts",
+    queries: "Texts | None",
+    out: Path,
+    *,
+    expand: bool,
+    **settings: Any,
+) -> int:
+    """Find neighbours in this process; the rows written."""
+    from pintext.knn import expand_keywords, find_neighbors
+    from pintext.model import PinTextModel
+
+    model = PinTextModel.from_pretrained(folder)
     try:
-        if expand and asked:
-            rows = expand_keywords(loaded, asked, found, out, **settings)
-        else:
-            rows = find_neighbors(loaded, found, out, queries=asked, **settings)
+        if expand and queries:
+            return expand_keywords(model, queries, pins, out, **settings)
+        return find_neighbors(model, pins, out, queries=queries, **settings)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; to go on, give the same command with --resume") from None
-    if force_json or not sys.stdout.isatty():
-        write_json({"out": str(out), "rows": rows})
-    else:
-        note(f"{rows:,} rows written to {out}")
+
+
+def _on_spark(
+    folder: Path, pins: "Texts", queries: "Texts | None", out: Path, **settings: Any
+) -> dict[str, int]:
+    """Find neighbours on Spark; what is told of it."""
+    from pintext.spark import find_neighbors, spark_session
+
+    made = find_neighbors(spark_session(), folder, pins, out, queries=queries, **settings)
+    return made._asdict()
 
 
 def _noted(quiet: bool) -> "Callable[[Progress], None]":

@@ -10,11 +10,41 @@ from pintext.tokens import TokenScheme
 from pintext.tokens.exact import Nearest
 from pintext.tokens.kernels import in_threads, normalized, row_blocks
 
-__all__ = ["TokenLists"]
+__all__ = ["InvertedLists", "TokenLists"]
+
+
+class InvertedLists:
+    """For each token the pins that carry it: 4 bytes for each token of each pin.
+
+    Args:
+        vectors: of the pins, float32 unit vectors or zero, may be memory-mapped.
+        carried: ``(n, m)`` the tokens of each pin; -1 behind the last.
+        n_tokens: how many tokens there are.
+    """
+
+    def __init__(self, vectors: F32, carried: I32, n_tokens: int) -> None:
+        self.vectors = vectors
+        sizes = np.bincount(carried[carried >= 0], minlength=n_tokens)
+        self.starts: I64 = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.pins: I32 = np.empty(self.starts[-1], np.int32)
+        _fill(carried, self.starts[:-1].copy(), self.pins)
+
+    def nearest(self, units: F32, asked: I32, own: I64, found: Nearest) -> None:
+        """Write the nearest pins among those that share a token; of equals the lower row.
+
+        Args:
+            units: ``(n, dim)`` unit vectors of queries, or zero.
+            asked: ``(n, m)`` the tokens that each asks for; -1 behind the last.
+            own: ``(n,)`` the row that each query is itself, and which is left out; -1 for none.
+            found: ``(n, k)``, of rows -1 and similarities 0: filled as far as there are pins.
+        """
+        seen = np.full(len(self.vectors), -1, np.int32)
+        lists = self.starts, self.pins, self.vectors, seen
+        _look_up(units, own, asked, *lists, found.rows, found.similarities)
 
 
 class TokenLists:
-    """For each token the pins that carry it: 4 bytes for each token of each pin.
+    """Inverted lists of a scheme's tokens.
 
     What :meth:`nearest` finds are the pins that share a token with the query, compared exactly.
     """
@@ -27,13 +57,9 @@ class TokenLists:
             scheme: gives the tokens.
             threads: 0 means all cores.
         """
-        self.vectors = vectors
         self.scheme = scheme
         carried = scheme.assign(vectors, threads=threads)
-        sizes = np.bincount(carried[carried >= 0], minlength=scheme.n_tokens)
-        self.starts: I64 = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.pins: I32 = np.empty(self.starts[-1], np.int32)
-        _fill(carried, self.starts[:-1].copy(), self.pins)
+        self._lists = InvertedLists(vectors, carried, scheme.n_tokens)
 
     def nearest(
         self, queries: F32, k: int, probes: int, *, own: I64 | None = None, threads: int = 0
@@ -54,10 +80,8 @@ class TokenLists:
 
         def look_up(block: slice) -> None:
             asked = self.scheme.probe(units[block], probes).tokens
-            seen = np.full(len(self.vectors), -1, np.int32)
-            lists = self.starts, self.pins, self.vectors, seen
-            rows, similarities = found.rows[block], found.similarities[block]
-            _look_up(units[block], left_out[block], asked, *lists, rows, similarities)
+            part = Nearest(found.rows[block], found.similarities[block])
+            self._lists.nearest(units[block], asked, left_out[block], part)
 
         in_threads(look_up, row_blocks(len(units)), threads)
         return found

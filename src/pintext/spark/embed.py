@@ -1,6 +1,5 @@
 """Texts to vectors on Spark: what :mod:`pintext.embed` does on one machine, done on many."""
 
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,8 @@ from pintext.embed import TextBatch, write_vectors
 from pintext.errors import DataError
 from pintext.files import new_folder
 from pintext.model import PinTextModel
-from pintext.spark.session import first_line, said, ship_model, shipped_model
+from pintext.spark.parts import WRITTEN, part_name, parts_of, rows_written, written
+from pintext.spark.session import read_parquet, ship_model, shipped_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,47 +88,20 @@ def embed_files(
         ModelError: the model folder is no model.
     """
     out = Path(out).absolute()
-    chosen = _chosen(_read(session, source), column, id_column)
+    chosen = _chosen(read_parquet(session, source), column, id_column)
     name = ship_model(session, model)
     session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _ARROW_ROWS)
-    with new_folder(out, DataError, _parts_of(out), overwrite=overwrite) as made:
+    with new_folder(out, DataError, parts_of(out), overwrite=overwrite) as made:
         task = partial(_write_part, _Task(name, str(made), dtype))
-        written = _collected(chosen.mapInArrow(task, "part int, rows long"))
-        missing = [part for part, _ in written if not (made / _part_name(part)).exists()]
-        if missing:
-            raise DataError(
-                f"{out}: executors wrote {len(written)} parts, {len(missing)} of which are not "
-                "here; name a folder on a file system that the driver and all executors share"
-            )
-        if not written:
+        rows = rows_written(chosen.mapInArrow(task, WRITTEN), made)
+        if not rows:
             ids = _ids(chosen.limit(0).toArrow().combine_chunks())
             nothing = TextBatch(ids, pl.Series(dtype=pl.String))
-            empty = made / _part_name(0)
+            empty = made / part_name(0)
             write_vectors(
                 PinTextModel.from_pretrained(model), [nothing], ids.dtype, empty, dtype=dtype
             )
-    return sum(rows for _, rows in written)
-
-
-def _part_name(part: int) -> str:
-    return f"part-{part:05d}.parquet"
-
-
-def _parts_of(folder: Path) -> frozenset[str]:
-    """The names in a folder that :func:`embed_files` may have written."""
-    found = folder.iterdir() if folder.is_dir() else ()
-    return frozenset(
-        file.name for file in found if re.fullmatch(r"part-\d{5,}\.parquet", file.name)
-    )
-
-
-def _read(session: "SparkSession", source: str | Path) -> "DataFrame":
-    from pyspark.errors import AnalysisException
-
-    try:
-        return session.read.parquet(str(source))
-    except AnalysisException as error:
-        raise DataError(f"{source}: Spark cannot read it as Parquet: {first_line(error)}") from None
+    return rows
 
 
 def _chosen(frame: "DataFrame", column: str, id_column: str) -> "DataFrame":
@@ -145,15 +118,6 @@ def _chosen(frame: "DataFrame", column: str, id_column: str) -> "DataFrame":
     return frame.select(
         functions.col(id_column).alias("id"), functions.col(column).cast("string").alias("text")
     )
-
-
-def _collected(written: "DataFrame") -> list[tuple[int, int]]:
-    from pyspark.errors import PySparkException
-
-    try:
-        return sorted((row["part"], row["rows"]) for row in written.collect())
-    except PySparkException as error:
-        raise DataError(said(error)) from None
 
 
 # ------------------------------------------------------------------------------------ in a task
@@ -178,7 +142,6 @@ def _vector_batches(name: str, batches: "Iterator[pa.RecordBatch]") -> "Iterator
 
 def _write_part(task: _Task, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     """Write the file of this partition; give its number and the number of its rows."""
-    import pyarrow as pa
     from pyspark import TaskContext
 
     context = TaskContext.get()
@@ -196,13 +159,12 @@ def _write_part(task: _Task, batches: "Iterator[pa.RecordBatch]") -> "Iterator[p
         shipped_model(task.model),
         texts(),
         _ids(first).dtype,
-        Path(task.folder) / _part_name(part),
+        Path(task.folder) / part_name(part),
         dtype=task.dtype,
         overwrite=True,  # by another attempt at the same task
         threads=1,
     )
-    written = {"part": pa.array([part], pa.int32()), "rows": pa.array([rows], pa.int64())}
-    yield pa.RecordBatch.from_pydict(written)
+    yield written(part, rows)
 
 
 def _ids(batch: "pa.RecordBatch | pa.Table") -> pl.Series:

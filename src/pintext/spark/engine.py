@@ -1,6 +1,5 @@
 """The engine of the joins of :mod:`pintext.pairing` on Spark: the same statements."""
 
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pintext.errors import DataError
 from pintext.pairing.engine import Engine
-from pintext.spark.session import said
+from pintext.spark.parts import part_name
+from pintext.spark.session import file_uri, own_session, said
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -29,8 +29,6 @@ _SETTINGS = {
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.session.timeZone": "UTC",
 }
-
-_PARTITIONS = "spark.sql.shuffle.partitions"
 
 
 class _Spark(Engine):
@@ -58,8 +56,8 @@ class _Spark(Engine):
         frame = self._frame(sql, values)
         self._written += 1
         folder = self._folder / f"{name}-{self._written}"
-        frame.write.parquet(_uri(folder))
-        kept = self._session.read.schema(frame.schema).parquet(_uri(folder, pattern=True))
+        frame.write.parquet(file_uri(folder))
+        kept = self._session.read.schema(frame.schema).parquet(file_uri(folder, pattern=True))
         kept.createOrReplaceTempView(name)
 
     def drop(self, *tables: str) -> None:
@@ -69,16 +67,16 @@ class _Spark(Engine):
                 shutil.rmtree(folder)
 
     def files(self, name: str, files: Sequence[Path]) -> None:
-        paths = [_uri(file, pattern=True) for file in files]
+        paths = [file_uri(file, pattern=True) for file in files]
         self._session.read.parquet(*paths).createOrReplaceTempView(name)
 
     def write(self, sql: str, folder: Path, **values: Any) -> list[Path]:
-        self._frame(sql, values).write.parquet(_uri(folder))
+        self._frame(sql, values).write.parquet(file_uri(folder))
         return _tidied(folder)
 
     def write_by(self, column: str, sql: str, folder: Path, **values: Any) -> None:
         frame = self._frame(sql, values)
-        frame.write.partitionBy(column).mode("overwrite").parquet(_uri(folder))
+        frame.write.partitionBy(column).mode("overwrite").parquet(file_uri(folder))
         for inside in folder.glob(f"{column}=*"):
             _tidied(inside)
 
@@ -108,27 +106,17 @@ def spark_engine(session: "SparkSession", folder: Path) -> Iterator[Engine]:
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
-    own = session.newSession()
-    if not session.sparkContext.getConf().contains(_PARTITIONS):
-        own.conf.set(_PARTITIONS, 4 * session.sparkContext.defaultParallelism)
-    for name, value in _SETTINGS.items():
-        own.conf.set(name, value)
+    own = own_session(session, _SETTINGS)
     try:
         yield _Spark(own, folder)
     except (PySparkException, Py4JJavaError) as error:
         raise DataError(said(error)) from None
 
 
-def _uri(path: Path, *, pattern: bool = False) -> str:
-    """A path for Spark; where it takes patterns, characters that make one are escaped."""
-    name = re.sub(r"([\[\]{}*?\\])", r"\\\1", str(path)) if pattern else str(path)
-    return f"file://{name}"
-
-
 def _tidied(folder: Path) -> list[Path]:
     """Give the Parquet files in a folder that Spark wrote plain names, in their order."""
     files = sorted(folder.glob("part-*.parquet"))
-    named = [folder / f"part-{number:05d}.parquet" for number in range(len(files))]
+    named = [folder / part_name(number) for number in range(len(files))]
     for file, name in zip(files, named, strict=True):
         file.rename(name)
     for other in set(folder.iterdir()) - set(named):

@@ -12,20 +12,30 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pintext.errors import MissingExtraError, ModelError
+from pintext.errors import DataError, MissingExtraError, ModelError
 from pintext.files import reason
 from pintext.model import PinTextModel
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["first_line", "said", "ship_model", "shipped_model", "spark_session"]
+__all__ = [
+    "file_uri",
+    "own_session",
+    "read_parquet",
+    "said",
+    "ship_model",
+    "shipped_model",
+    "spark_session",
+]
 
 _CONFIGURED = ("PYSPARK_GATEWAY_PORT", "PYSPARK_SUBMIT_ARGS", "SPARK_CONF_DIR", "SPARK_HOME")
+_PARTITIONS = "spark.sql.shuffle.partitions"
 _ON_ONE_MACHINE = (
     "--conf spark.driver.bindAddress=127.0.0.1 --conf spark.driver.host=127.0.0.1 "
     "--conf spark.ui.enabled=false --conf spark.ui.showConsoleProgress=false pyspark-shell"
@@ -92,12 +102,49 @@ def shipped_model(name: str) -> PinTextModel:
     return PinTextModel.from_pretrained(SparkFiles.get(name))
 
 
+def own_session(session: "SparkSession", settings: Mapping[str, str]) -> "SparkSession":
+    """A session on the same cluster with settings and views of its own.
+
+    Without ``spark.sql.shuffle.partitions`` in the configuration there are four for each core.
+    """
+    own = session.newSession()
+    if not session.sparkContext.getConf().contains(_PARTITIONS):
+        own.conf.set(_PARTITIONS, 4 * session.sparkContext.defaultParallelism)
+    for name, value in settings.items():
+        own.conf.set(name, value)
+    return own
+
+
+def read_parquet(session: "SparkSession", source: str | Path) -> "DataFrame":
+    """A Parquet file or folder, as Spark names it.
+
+    Raises:
+        DataError: Spark cannot read it.
+    """
+    from pyspark.errors import AnalysisException
+
+    try:
+        return session.read.parquet(str(source))
+    except AnalysisException as error:
+        raise DataError(
+            f"{source}: Spark cannot read it as Parquet: {_first_line(error)}"
+        ) from None
+
+
+def file_uri(path: Path, *, pattern: bool = False) -> str:
+    """A path for Spark; where it takes patterns, characters that make one are escaped."""
+    name = re.sub(r"([\[\]{}*?\\])", r"\\\1", str(path)) if pattern else str(path)
+    return f"file://{name}"
+
+
 def said(error: Exception) -> str:
-    """What a failed job should tell a person: the error of a task if PinText raised it."""
-    told = re.search(r"pintext\.errors\.(\w+): (.*)", str(error))
-    return told[2] if told else f"Spark: {first_line(error)}"
+    """What a failed job should tell a person: what PinText raised in a task, or Spark's reason."""
+    if told := re.search(r"pintext\.errors\.\w+: (.*)", str(error)):
+        return told[1]
+    named = re.search(r"\[[A-Z_.]{5,}\] (.*)", str(error))
+    return f"Spark: {named[1] if named else _first_line(error)}"
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """The first line of what an error says."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
