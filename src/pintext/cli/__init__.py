@@ -15,13 +15,14 @@ from typing import Any, NoReturn
 import click
 
 from pintext.cli.evaluating import evaluate
-from pintext.cli.indexing import calibrate, compact, delete, index, search, upsert
+from pintext.cli.indexing import compact, delete, index, upsert
 from pintext.cli.ingesting import ingest
 from pintext.cli.inspecting import explain, export, info, nn
 from pintext.cli.making import demo, embed, train
 from pintext.cli.neighbors import knn
 from pintext.cli.output import Failure, Interrupted
 from pintext.cli.pairing import pairs
+from pintext.cli.searching import calibrate, search
 from pintext.cli.serving import serve
 from pintext.cli.simulating import simulate
 from pintext.cli.tuning import tune

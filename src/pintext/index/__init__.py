@@ -14,6 +14,7 @@
 ``lock``         one writer at a time
 ``snapshot``     one committed state, and what can be asked of it
 ``searching``    candidates, exact cosines, fusion
+``asking``       the searches of one index and of several shards, in one form
 ``shards``       what one shard gives to a search over several
 ``sharded``      :class:`ShardedIndex`: shards searched like one index
 ``hits``         what a search gives back

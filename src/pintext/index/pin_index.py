@@ -3,26 +3,26 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 
 from pintext import model_folder
 from pintext.arrays import F32, I32
-from pintext.errors import ConfigError, DataError, ModelMismatchError, PinIndexError
+from pintext.errors import ModelMismatchError, PinIndexError
 from pintext.files import new_folder, reason
 from pintext.index import searching, writing
+from pintext.index.asking import Asked, Searchable
 from pintext.index.building import Callback, Planned, Progress, Source
-from pintext.index.fields import Filters
-from pintext.index.hits import Explanation, Hits, Mode
+from pintext.index.hits import Explanation, Hits
 from pintext.index.lock import locked
 from pintext.index.making import in_shard, make_generation, remove_stale
 from pintext.index.manifest import MODEL, Manifest, Retrieval, replaceable
 from pintext.index.opening import open_latest
 from pintext.index.pins import Columns, Pins, find_columns, pin_frames
 from pintext.index.queries import Queries
-from pintext.index.searching import Wanted, unit
+from pintext.index.searching import EVERYTHING, unit
 from pintext.index.settings import IndexConfig
 from pintext.index.snapshot import Snapshot
 from pintext.index.stored import document, stored_frames, text_of
@@ -33,7 +33,7 @@ from pintext.tokens import TokenScheme
 __all__ = ["PinIndex"]
 
 
-class PinIndex:
+class PinIndex(Searchable):
     """Pins that are found by what they mean, by their words, or by both.
 
     An object shows the state after one commit until :meth:`reload`. Any number of threads may
@@ -252,93 +252,12 @@ class PinIndex:
 
     # ------------------------------------------------------------------------ searching
 
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        mode: Mode = "hybrid",
-        filters: Filters | None = None,
-        min_similarity: float | None = None,
-    ) -> Hits:
-        """Find pins for a text.
-
-        Args:
-            query: the text.
-            k: hits at most.
-            mode: ``embedding``: nearest by exact cosine among those that share tokens; ``text``: by
-                BM25 of the words; ``hybrid``: both orders together.
-            filters: field -> a value, a list of values of which one must be there, or bounds
-                ``{"gte": …, "lt": …}``; all fields must fit.
-            min_similarity: hits with a lower cosine are dropped.
-
-        Returns:
-            The best first. A query without a known word is searched by its words; ``notice`` says
-            so, and ``mode`` is ``text``.
-
-        Raises:
-            ConfigError: ``k`` is less than 1, or no such mode.
-            DataError: a filter does not fit the index, or the query is no text.
-        """
-        if mode not in get_args(Mode):
-            raise ConfigError(f"mode = {mode!r}: expected {', '.join(get_args(Mode))}")
-        if not isinstance(query, str):
-            raise DataError(f"expected one text to search for, found a {type(query).__name__}")
-        snapshot, vector, notice = self.snapshot, unit(self.model.encode(query)), None
-        if mode != "text" and not vector.any():
-            mode, notice = "text", "no word of the query is known to the model: searched by words"
-        wanted = Wanted(
-            vector, split(query), _checked(k), snapshot.filtered(filters), min_similarity
-        )
-        return searching.search(snapshot, wanted, mode, notice)
-
-    def search_vector(
-        self,
-        vector: F32,
-        k: int = 10,
-        *,
-        filters: Filters | None = None,
-        min_similarity: float | None = None,
-        exclude: Iterable[str] = (),
-    ) -> Hits:
-        """Find the pins whose vectors are nearest, among those that share tokens.
-
-        Args:
-            vector: ``(dim,)``, of any length above zero.
-            k: hits at most.
-            filters: as for :meth:`search`.
-            min_similarity: hits with a lower cosine are dropped.
-            exclude: ids that are no hits, as that of the pin whose related pins are wanted.
-
-        Raises:
-            ConfigError: ``k`` is less than 1.
-            DataError: a filter does not fit the index, or the vector has another shape.
-        """
+    def _find(self, asked: Asked, notice: str | None = None) -> Hits:
         snapshot = self.snapshot
-        wanted = self._wanted(snapshot, vector, k, filters)
-        excluded = [snapshot.row(name) for name in exclude if name in snapshot]
-        wanted = wanted._replace(
-            min_similarity=min_similarity, excluded=np.array(excluded, np.int64)
-        )
-        return searching.search(snapshot, wanted, "embedding")
-
-    def exact(self, vector: F32, k: int = 10, filters: Filters | None = None) -> Hits:
-        """Find the nearest pins by comparing with every one: what tokens are measured against.
-
-        Raises:
-            ConfigError: ``k`` is less than 1.
-            DataError: a filter does not fit the index, or the vector has another shape.
-        """
-        snapshot = self.snapshot
-        return searching.exact(snapshot, self._wanted(snapshot, vector, k, filters))
-
-    def _wanted(self, snapshot: Snapshot, vector: F32, k: int, filters: Filters | None) -> Wanted:
-        vector = np.asarray(vector, np.float32)
-        if vector.shape != (self.model.dim,) or not np.isfinite(vector).all():
-            raise DataError(
-                f"expected a vector of {self.model.dim} finite numbers, found {vector.shape}"
-            )
-        return Wanted(unit(vector), [], _checked(k), snapshot.filtered(filters))
+        wanted = asked.of(snapshot)
+        if asked.widening == EVERYTHING:
+            return searching.exact(snapshot, wanted._replace(widening=0))
+        return searching.search(snapshot, wanted, asked.mode, notice)
 
     def explain(self, query: str, pin_id: str) -> Explanation:
         """Take the match of a text and a pin apart.
@@ -448,12 +367,6 @@ class PinIndex:
 
 def _name(pins: Pins) -> str:
     return str(pins) if isinstance(pins, str | Path) else "pins"
-
-
-def _checked(k: int) -> int:
-    if k < 1:
-        raise ConfigError(f"k = {k}: expected 1 or more")
-    return k
 
 
 def _nothing(_progress: Progress) -> None:

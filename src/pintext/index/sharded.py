@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,14 +19,14 @@ from pintext.errors import (
     PinIndexError,
     ShardDownError,
 )
-from pintext.index.fields import Filters
-from pintext.index.hits import Explanation, Hit, Hits, Mode
+from pintext.index.asking import Asked, Searchable
+from pintext.index.hits import Explanation, Hit, Hits
 from pintext.index.manifest import Retrieval
 from pintext.index.pin_index import PinIndex
 from pintext.index.pins import Columns
 from pintext.index.searching import EVERYTHING, Wanted, depth_of, first, fused, unit
 from pintext.index.settings import IndexConfig
-from pintext.index.shards import Asked, LocalShard, Part, Shard, ShardState
+from pintext.index.shards import LocalShard, Part, Shard, ShardState
 from pintext.index.snapshot import WordCounts
 from pintext.index.stored import text_of
 from pintext.model import PinTextModel
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 _WORDS_KEPT = 100_000
 
 
-class ShardedIndex:
+class ShardedIndex(Searchable):
     """Shards of an index, searched as one. Each pin must be in one shard only.
 
     A search asks every shard for its best and puts these in one order: similarities are exact, BM25
@@ -206,63 +206,6 @@ class ShardedIndex:
 
     # ------------------------------------------------------------------------ searching
 
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        mode: Mode = "hybrid",
-        filters: Filters | None = None,
-        min_similarity: float | None = None,
-    ) -> Hits:
-        """Find pins for a text, as :meth:`PinIndex.search`.
-
-        Raises:
-            ConfigError: ``k`` is less than 1, or no such mode.
-            DataError: a filter does not fit the index, or the query is no text.
-            ShardDownError: no shard answers.
-        """
-        if mode not in get_args(Mode):
-            raise ConfigError(f"mode = {mode!r}: expected {', '.join(get_args(Mode))}")
-        if not isinstance(query, str):
-            raise DataError(f"expected one text to search for, found a {type(query).__name__}")
-        vector, notice = unit(self.model.encode(query)), None
-        if mode != "text" and not vector.any():
-            mode, notice = "text", "no word of the query is known to the model: searched by words"
-        asked = self._asked(vector, k, filters, min_similarity)
-        asked = msgspec.structs.replace(asked, words=split(query), mode=mode)
-        return self._find(asked, notice)
-
-    def search_vector(
-        self,
-        vector: F32,
-        k: int = 10,
-        *,
-        filters: Filters | None = None,
-        min_similarity: float | None = None,
-        exclude: Iterable[str] = (),
-    ) -> Hits:
-        """Find the pins whose vectors are nearest, as :meth:`PinIndex.search_vector`.
-
-        Raises:
-            ConfigError: ``k`` is less than 1.
-            DataError: a filter does not fit the index, or the vector has another shape.
-            ShardDownError: no shard answers.
-        """
-        asked = self._asked(vector, k, filters, min_similarity)
-        return self._find(msgspec.structs.replace(asked, exclude=tuple(exclude)))
-
-    def exact(self, vector: F32, k: int = 10, filters: Filters | None = None) -> Hits:
-        """Find the nearest pins by comparing with every one, as :meth:`PinIndex.exact`.
-
-        Raises:
-            ConfigError: ``k`` is less than 1.
-            DataError: a filter does not fit the index, or the vector has another shape.
-            ShardDownError: no shard answers.
-        """
-        asked = self._asked(vector, k, filters, None)
-        return self._find(msgspec.structs.replace(asked, widening=EVERYTHING))
-
     def explain(self, query: str, pin_id: str) -> Explanation:
         """Take the match of a text and a pin apart.
 
@@ -276,21 +219,6 @@ class ShardedIndex:
         hit = self._find(asked)[0]
         return Explanation(
             pin_id, words.similarity, hit.bm25 or 0.0, hit.matched_tokens, words.contributions, text
-        )
-
-    def _asked(
-        self, vector: F32, k: int, filters: Filters | None, min_similarity: float | None
-    ) -> Asked:
-        vector = np.asarray(vector, np.float32)
-        if vector.shape != (self.model.dim,) or not np.isfinite(vector).all():
-            raise DataError(
-                f"expected a vector of {self.model.dim} finite numbers, found {vector.shape}"
-            )
-        if k < 1:
-            raise ConfigError(f"k = {k}: expected 1 or more")
-        plain = dict(filters) if filters else None
-        return Asked(
-            unit(vector).astype("<f4").tobytes(), [], k, "embedding", plain, min_similarity
         )
 
     def _find(self, asked: Asked, notice: str | None = None) -> Hits:

@@ -4,7 +4,6 @@ A part holds whatever may be among the best of all shards: the nearest of the sh
 the best by words. :mod:`pintext.index.sharded` makes one answer of the parts.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -12,7 +11,7 @@ import numpy as np
 
 from pintext.arrays import F32, I64
 from pintext.errors import DataError
-from pintext.index.hits import Mode
+from pintext.index.asking import Asked
 from pintext.index.manifest import Manifest
 from pintext.index.pin_index import PinIndex
 from pintext.index.searching import (
@@ -28,35 +27,7 @@ from pintext.index.searching import (
 )
 from pintext.index.snapshot import Matches, Snapshot, WordCounts
 
-__all__ = ["Asked", "LocalShard", "Part", "Shard", "ShardState", "StoredPin"]
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """What a shard is asked for.
-
-    Attributes:
-        vector: little-endian float32 of a unit vector, or zeros.
-        words: of the query.
-        k: hits at most, of all shards together.
-        mode: as in :meth:`PinIndex.search`.
-        filters: as there.
-        min_similarity: as there.
-        exclude: ids that are no hits.
-        widening: as in :class:`~pintext.index.searching.Wanted`.
-        only: compare these alone, in place of the above.
-        counts: of the words, over all shards.
-    """
-
-    vector: bytes
-    words: list[str]
-    k: int
-    mode: Mode = "embedding"
-    filters: dict[str, Any] | None = None
-    min_similarity: float | None = None
-    exclude: tuple[str, ...] = ()
-    widening: int = 0
-    only: tuple[str, ...] | None = None
-    counts: WordCounts | None = None
+__all__ = ["LocalShard", "Part", "Shard", "ShardState", "StoredPin"]
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -184,21 +155,7 @@ class LocalShard:
             DataError: a filter does not fit the index, or the vector has another length.
         """
         snapshot = self.index.snapshot
-        vector = np.frombuffer(asked.vector, "<f4").astype(np.float32)
-        if len(vector) != snapshot.manifest.dim:
-            raise DataError(
-                f"expected a vector of {snapshot.manifest.dim} numbers, found {len(vector)}"
-            )
-        wanted = Wanted(
-            vector,
-            asked.words,
-            asked.k,
-            snapshot.filtered(asked.filters),
-            asked.min_similarity,
-            _rows_of(snapshot, asked.exclude),
-            asked.widening,
-        )
-        return _part(snapshot, asked, wanted)
+        return _part(snapshot, asked, asked.of(snapshot))
 
     def stored(self, ids: list[str], *, vectors: bool = False) -> list[StoredPin]:
         """Those of some pins that it has."""
@@ -213,10 +170,6 @@ class LocalShard:
         return found
 
 
-def _rows_of(snapshot: Snapshot, ids: Iterable[str]) -> I64:
-    return np.array([snapshot.row(name) for name in ids if name in snapshot], np.int64)
-
-
 class _Candidates(NamedTuple):
     """Rows to compare; whether tokens brought them in, and whether looking at more is of no use."""
 
@@ -226,7 +179,7 @@ class _Candidates(NamedTuple):
 
 def _candidates(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> _Candidates:
     if asked.only is not None:
-        return _Candidates(np.sort(_rows_of(snapshot, asked.only)), True)
+        return _Candidates(np.sort(snapshot.rows_of_ids(asked.only)), True)
     if asked.mode == "text":
         return _Candidates(np.zeros(0, np.int64), True)
     if asked.widening == EVERYTHING:

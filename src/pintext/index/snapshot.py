@@ -121,6 +121,11 @@ class Snapshot:
             raise DataError(f"no pin {pin_id!r} in the index")
         return int(found[0])
 
+    def rows_of_ids(self, ids: Iterable[str]) -> I64:
+        """The rows of those of some pins that are in the index, in the order of the ids."""
+        found = [self._rows_of(self._id_query(pin_id), 1) for pin_id in ids]
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
     def __contains__(self, pin_id: str) -> bool:
         return len(self._rows_of(self._id_query(pin_id), 1)) > 0
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from pintext.errors import DataError, ServeError, ShardDownError
-from pintext.index.shards import Asked, Part, ShardState, StoredPin
+from pintext.index.asking import Asked
+from pintext.index.shards import Part, ShardState, StoredPin
 from pintext.index.snapshot import WordCounts
 
 __all__ = ["PinsAsked", "RemoteShard", "WordsAsked"]

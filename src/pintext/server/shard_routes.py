@@ -4,7 +4,8 @@ from litestar import get, post
 
 from pintext.errors import DataError
 from pintext.index import PinIndex
-from pintext.index.shards import Asked, LocalShard, Part, ShardState, StoredPin
+from pintext.index.asking import Asked
+from pintext.index.shards import LocalShard, Part, ShardState, StoredPin
 from pintext.index.snapshot import WordCounts
 from pintext.server.bodies import json_body
 from pintext.server.direct import IN_THREADS
