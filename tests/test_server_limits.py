@@ -158,7 +158,7 @@ def test_a_queue_may_stand_half_as_long_as_a_burst() -> None:
         taken: list[asyncio.Task[Any]] = [asyncio.create_task(doing.run(gate.wait))]
         refused = False
         while not refused:
-            taken.append(asyncio.create_task(doing.run(time.sleep, 0.005)))
+            taken.append(asyncio.create_task(doing.run(time.sleep, 0.01)))
             await asyncio.sleep(0)
             refused = taken[-1].done()
         gate.set()
@@ -168,9 +168,9 @@ def test_a_queue_may_stand_half_as_long_as_a_burst() -> None:
         return len(taken) - 1
 
     async def scene() -> None:
-        doing = work(max_wait=0.4)
+        doing = work(max_wait=0.2)
         for _ in range(60):
-            await doing.run(time.sleep, 0.005)
+            await doing.run(time.sleep, 0.01)
         burst = await admitted(doing)
         gate = threading.Event()
         running = asyncio.create_task(doing.run(gate.wait))
@@ -182,8 +182,23 @@ def test_a_queue_may_stand_half_as_long_as_a_burst() -> None:
         standing = await admitted(doing)
         assert standing < burst * 0.75
         for _ in range(60):  # requests that find the thread free
-            await doing.run(time.sleep, 0.005)
+            await doing.run(time.sleep, 0.01)
         assert await admitted(doing) > burst * 0.75
+        doing.close()
+
+    asyncio.run(scene())
+
+
+def test_quick_work_goes_past_what_takes_long() -> None:
+    async def scene() -> None:
+        doing = Work("test", threads=2, max_wait=10, timeout=300, metrics=Metrics())
+        gate = threading.Event()
+        long = asyncio.create_task(doing.run(gate.wait))
+        await asyncio.sleep(0)
+        assert [await doing.run(abs, -number) for number in range(20)] == list(range(20))
+        assert not long.done()
+        gate.set()
+        assert await long
         doing.close()
 
     asyncio.run(scene())

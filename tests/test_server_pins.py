@@ -187,8 +187,9 @@ def test_recall_is_measured_live(served: Served) -> None:
     for query in ("oak", "alaska train", "white kitchen"):
         served.client.post("/v1/search", json={"query": query, "mode": "embedding"})
     until(lambda: served.metric("pintext_live_recall_at_10_count") >= 3)
-    count = served.metric("pintext_live_recall_at_10_count")
-    assert 0.5 < served.metric("pintext_live_recall_at_10_sum") / count <= 1
+    total = served.metric("pintext_live_recall_at_10_sum")  # others may be measured meanwhile
+    assert total <= served.metric("pintext_live_recall_at_10_count")
+    assert served.metric("pintext_live_recall_at_10_sum") > 0.5 * 3
     assert served.metric("pintext_search_candidates_count") >= 3
 
 

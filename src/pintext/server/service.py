@@ -47,7 +47,12 @@ class Service:
         self.log = AccessLog(everything=config.access_log)
         wait, limit = config.max_wait_ms / 1000, config.timeout_seconds
         self.work = Work(
-            "work", threads=config.threads, max_wait=wait, timeout=limit, metrics=self.metrics
+            "work",
+            threads=config.threads,
+            max_wait=wait,
+            timeout=limit,
+            metrics=self.metrics,
+            turns=not config.shards,
         )
         # Writes come one after another and wait for the disk; they may wait for each other too.
         self.writes = Work(

@@ -24,10 +24,10 @@ class ServeConfig(Config, frozen=True):
         Meta(
             ge=1,
             le=256,
-            description="threads of a worker that search and scan; more than one only where "
-            "requests take long (wide filters, large lists of keywords, shards elsewhere)",
+            description="threads of a worker that search and scan; they take turns, and another "
+            "steps in where a request takes long",
         ),
-    ] = 1
+    ] = 2
     model_name: Annotated[
         str, Meta(min_length=1, description="what /v1/embeddings calls the model")
     ] = "pintext"

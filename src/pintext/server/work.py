@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
 from pintext.server.metrics import Metrics
@@ -14,7 +15,9 @@ __all__ = ["Work"]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 _SMOOTHING = 0.05
+_LITTLE = 0.005
 _SLOWLY, _NEARLY_ALL = 0.01, 0.9
+_PATIENCE = 0.01
 
 
 class Work:
@@ -25,30 +28,43 @@ class Work:
     queue; while nearly every request finds all threads busy it is kept half as long (as in
     Maurer, "Fail at Scale", ACM Queue 2015).
 
+    Threads take turns: quick work gains nothing from a second thread, because each holds the
+    interpreter between its kernels. Where work takes long, the next thread goes on beside it.
+
     Args:
         name: of the threads.
         threads: how many.
+        turns: whether they take turns; not where work is waiting for others.
         max_wait: longest wait for a thread, in seconds.
         timeout: longest time for wait and work, in seconds.
         metrics: where refusals are counted.
     """
 
     def __init__(
-        self, name: str, *, threads: int, max_wait: float, timeout: float, metrics: Metrics
+        self,
+        name: str,
+        *,
+        threads: int,
+        max_wait: float,
+        timeout: float,
+        metrics: Metrics,
+        turns: bool = True,
     ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._threads = threads
+        self._turn = Lock()
+        self._patience = _PATIENCE if turns else 0.0
+        self._at_once = 1 if turns else threads
         self._max_wait = max_wait
         self._timeout = timeout
         self._metrics = metrics
         self._seconds = 0.0
         self._unfinished = 0
-        self._crowded = 0.0  # share of the latest requests that found no thread free
+        self._crowded = 0.0  # share of the latest requests that had to wait
 
     @property
     def busy(self) -> bool:
         """Whether what is begun now would have to wait."""
-        return self._unfinished >= self._threads
+        return self._unfinished >= self._at_once
 
     def admit(self) -> None:
         """Refuse what would have to wait too long if it were begun now.
@@ -56,10 +72,10 @@ class Work:
         Raises:
             ProblemError: 503.
         """
-        ahead = self._unfinished - self._threads + 1
+        ahead = self._unfinished - self._at_once + 1
         self._crowded += _SLOWLY * ((ahead > 0) - self._crowded)
         longest = self._max_wait / 2 if self._crowded > _NEARLY_ALL else self._max_wait
-        if ahead > 0 and ahead * self._seconds / self._threads > longest:
+        if ahead > 0 and ahead * self._seconds / self._at_once > longest:
             self._metrics.shed("busy")
             raise overloaded()
 
@@ -91,12 +107,24 @@ class Work:
     def _timed(
         self, work: Callable[..., Result], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Result:
+        turn = self._take_turn()
         started = time.perf_counter()
         try:
             return work(*args, **kwargs)
         finally:
-            # Threads may overwrite each other's change: a figure that is smoothed can bear it.
-            self._seconds += _SMOOTHING * (time.perf_counter() - started - self._seconds)
+            turn.release()
+            # Threads may overwrite each other's change: a figure that is smoothed can bear it. One
+            # that took long must not make the next seem to.
+            taken = min(time.perf_counter() - started, 2 * self._seconds + _LITTLE)
+            self._seconds += _SMOOTHING * (taken - self._seconds)
+
+    def _take_turn(self) -> Lock:
+        """Wait for the turn, and leave it to whoever holds it for long."""
+        turn = self._turn
+        if not turn.acquire(timeout=self._patience):
+            turn = self._turn = Lock()
+            turn.acquire()
+        return turn
 
     def _finished(self, future: "asyncio.Future[Any]") -> None:
         self._unfinished -= 1
