@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -16,7 +17,7 @@ import promql_parser
 import pytest
 import yaml
 
-from pintext import PinIndex, PinTextModel, TrainConfig, train
+from pintext import PinIndex, PinTextModel, ShardedIndex, TrainConfig, train
 from pintext.cli import commands
 from pintext.events.settings import IngestConfig
 from pintext.server.metrics import Metrics
@@ -157,15 +158,18 @@ def documents() -> dict[str, Any]:
 
 
 def patches() -> list[str]:
-    kustomization = read(DEPLOY / "kubernetes" / "example" / "kustomization.yaml")
-    return [patch["path"] for patch in kustomization["patches"]]
+    """The manifests that change others, as in ``documents``."""
+    found = []
+    for path in (DEPLOY / "kubernetes").rglob("kustomization.yaml"):
+        folder = path.parent.name
+        found += [f"{folder}/{patch['path']}" for patch in read(path).get("patches", [])]
+    return found
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_the_manifests_are_valid(version: str) -> None:
-    partial = {f"example/{name}" for name in patches()}
     for name, document in documents().items():
-        if name not in partial:
+        if name not in patches():
             kubernetes_validate.validate(document, version, strict=True)
 
 
@@ -179,12 +183,18 @@ def test_the_kustomizations_name_what_there_is() -> None:
             assert there.exists()
             listed.add(there.resolve())
     assert {path for path in MANIFESTS if path.name != "kustomization.yaml"} <= listed
-    deployment = read(DEPLOY / "kubernetes" / "base" / "deployment.yaml")
+    whole = [document for name, document in documents().items() if name not in patches()]
     for name in patches():
-        patch = read(DEPLOY / "kubernetes" / "example" / name)
-        assert (patch["kind"], patch["metadata"]) == (deployment["kind"], deployment["metadata"])
-        (container,) = patch["spec"]["template"]["spec"]["containers"]
-        assert container["name"] == deployment["spec"]["template"]["spec"]["containers"][0]["name"]
+        patch = documents()[name]
+        (patched,) = (
+            document
+            for document in whole
+            if (document["kind"], document["metadata"]) == (patch["kind"], patch["metadata"])
+        )
+        changed, found = (
+            document["spec"]["template"]["spec"]["containers"] for document in (patch, patched)
+        )
+        assert [part["name"] for part in changed] == [part["name"] for part in found]
 
 
 def pods() -> dict[str, Any]:
@@ -199,7 +209,7 @@ def pods() -> dict[str, Any]:
 
 
 def test_no_pod_has_more_rights_than_it_needs() -> None:
-    assert len(pods()) == 4
+    assert len(pods()) == 5
     for name, pod in pods().items():
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["automountServiceAccountToken"] is False, name
@@ -231,6 +241,35 @@ def test_the_deployment_is_found_and_asked_rightly() -> None:
     assert template["spec"]["terminationGracePeriodSeconds"] > drain + ServeConfig().timeout_seconds
 
 
+def test_the_front_asks_every_shard() -> None:
+    (front,) = documents()["sharded/front.yaml"]["spec"]["template"]["spec"]["containers"]
+    takes(front["args"])
+    shards = documents()["sharded/shards.yaml"]
+    count, name = shards["spec"]["replicas"], shards["metadata"]["name"]
+    service = documents()["sharded/shards-service.yaml"]
+    assert shards["spec"]["serviceName"] == service["metadata"]["name"]
+    assert service["spec"]["selector"] == shards["spec"]["template"]["metadata"]["labels"]
+    host, port = service["metadata"]["name"], ServeConfig().port
+    addresses = [f"http://{name}-{number}.{host}:{port}" for number in range(count)]
+    assert front["args"][front["args"].index("--shard") + 1 :: 2] == addresses
+    index = documents()["sharded/index.yaml"]["spec"]
+    (container,) = index["template"]["spec"]["containers"]
+    assert index["completions"] == count
+    assert container["env"] == [{"name": "SHARDS", "value": str(count)}]
+    (container,) = pods()["sharded/shards.yaml"]["containers"]
+    script = container["args"][0].replace("${POD##*-}", "3")
+    takes(shlex.split(script.removeprefix("exec pintext ")))
+
+
+def test_the_jobs_have_as_many_shards_as_pods() -> None:
+    for name in ("embed", "index"):
+        job = documents()[f"example/{name}.yaml"]["spec"]
+        (container,) = job["template"]["spec"]["containers"]
+        given = {entry["name"]: entry["value"] for entry in container["env"]}
+        assert job["completionMode"] == "Indexed"
+        assert int(given["SHARDS"]) == job["completions"]
+
+
 def run_script(manifest: str, data: Path, **variables: str) -> None:
     """Run what a job's pod would run, with a folder of this machine in place of its volume."""
     (container,) = pods()[manifest]["containers"]
@@ -252,15 +291,24 @@ def test_the_jobs_make_versions_and_publish_them(tmp_path: Path) -> None:
     pins = small_pairs(80).select(pl.int_range(80).cast(pl.String).alias("id"), title="pin")
     for seed, version in enumerate(("monday", "tuesday")):
         folder = data / "versions" / version
-        (folder / "pins").mkdir(parents=True)
+        folder.mkdir(parents=True)
         train(tmp_path / "pairs", TrainConfig(dim=8, epochs=1, seed=seed), out=folder / "model")
         pins.write_parquet(folder / "pins.parquet")
-        pins.select("id", text="title").write_parquet(folder / "pins" / "pins-0.parquet")
-        run_script("example/embed.yaml", data, VERSION=version, JOB_COMPLETION_INDEX="0")
-        run_script("example/index.yaml", data, VERSION=version, JOB_COMPLETION_INDEX="0")
-        assert (folder / "vectors" / "vectors-0.parquet").exists()
+        for shard in ("0", "1"):
+            given = {"VERSION": version, "SHARDS": "2", "JOB_COMPLETION_INDEX": shard}
+            run_script("example/embed.yaml", data, **given)
+            run_script("example/index.yaml", data, **given)
+            if shard == "0":  # what the others take their tokens of
+                shutil.copytree(folder / "index-0", folder / "tokens")
+        vectors = pl.read_parquet(folder / "vectors" / "vectors-*.parquet")
+        assert sorted(vectors["id"]) == sorted(pins["id"])
+        shards = ShardedIndex.open([folder / "index-0", folder / "index-1"])
+        assert len(shards) == 80
+        tokens = {shard.state.manifest.tokens_sha256 for shard in shards.shards if shard.state}
+        assert len(tokens) == 1
     for version in ("monday", "tuesday", "monday"):  # the last one is the way back
         run_script("example/publish.yaml", data, VERSION=version)
+        assert (data / "served").resolve() == data / "versions" / version
         published = PinIndex.open(data / "current").model.fingerprint
         model = PinTextModel.from_pretrained(data / "versions" / version / "model")
         assert published == model.fingerprint

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,35 @@ def test_what_is_there_is_replaced_only_on_request(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
     assert embed_file(MODEL, ["wood"], out, overwrite=True) == 1
     assert names(tmp_path) == ["v.parquet"]
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["strings", "numbers", "rows of plain text"])
+def test_parts_share_out_the_rows_as_those_of_an_index_do(tmp_path: Path, kind: str) -> None:
+    model, count, parts = some_model(), 500, 3
+    texts = [("wood cabinets", "alaska train", "unknown")[row % 3] for row in range(count)]
+    source = tmp_path / "pins.parquet"
+    pins = pl.DataFrame({"id": range(count), "text": texts})
+    if kind == "strings":
+        pins = pins.with_columns(pl.format("pin-{}", "id").alias("id"))
+    pins.write_parquet(source)
+    if kind == "rows of plain text":
+        source = tmp_path / "pins.txt"
+        source.write_text("\n".join(texts) + "\n")
+    embed_file(model, source, tmp_path / "whole.parquet")
+    whole = pl.read_parquet(tmp_path / "whole.parquet")
+    made = []
+    for part in range(1, parts + 1):
+        out = tmp_path / f"{part}.parquet"
+        rows = embed_file(model, source, out, shard=(part, parts), batch_rows=64)
+        made.append(pl.read_parquet(out))
+        assert rows == len(made[-1]) > 0
+        remainders = [zlib.crc32(str(name).encode()) % parts for name in made[-1]["id"]]
+        assert set(remainders) == {part - 1}
+        assert made[-1].equals(whole.filter(pl.col("id").is_in(made[-1]["id"].implode())))
+    assert sum(map(len, made)) == count
+    assert embed_file(model, source, tmp_path / "none.parquet", shard=(1, 10**9)) == 0
+    with pytest.raises(ConfigError, match="shard 4/3"):
+        embed_file(model, source, tmp_path / "no.parquet", shard=(4, 3))

@@ -17,6 +17,7 @@ from polars.io.plugins import register_io_source
 from pintext.errors import ConfigError, DataError
 from pintext.files import new_file, reason
 from pintext.model import PinTextModel
+from pintext.shards import in_shard
 
 __all__ = ["FINGERPRINT_KEY", "TextBatch", "embed_file", "text_batches", "write_vectors"]
 
@@ -45,6 +46,7 @@ def embed_file(
     column: str = "text",
     id_column: str = "id",
     dtype: Literal["float32", "float16"] = "float32",
+    shard: tuple[int, int] | None = None,
     batch_rows: int = 65_536,
     overwrite: bool = False,
 ) -> int:
@@ -61,6 +63,8 @@ def embed_file(
         id_column: the column with the ids, which are copied. Where there is no column ``id``, and
             for plain text, the ids are row numbers from 0. Ids from CSV and TSV are strings.
         dtype: of the vectors; ``float16`` halves the file and keeps 3 digits.
+        shard: ``(i, n)``: only the rows of part ``i`` of ``n``, from 1, which the id decides, as
+            for an index.
         batch_rows: texts in memory at a time.
         overwrite: replace a file that is there.
 
@@ -70,13 +74,15 @@ def embed_file(
     Raises:
         DataError: the source cannot be read, a row of it is wrong, a column is missing, or the file
             cannot be written. A row cannot be left out: the vectors must match the texts.
-        ConfigError: no such ``dtype``.
+        ConfigError: no such ``dtype``, or the shard is out of range.
     """
     if batch_rows < 1:
         raise ConfigError(f"batch_rows = {batch_rows}: expected 1 or more")
     _number_types(dtype)
     # The first batch is read here: it tells the type of the ids.
     batches = text_batches(source, column, id_column, batch_rows)
+    if shard is not None:
+        batches = _shard_batches(batches, shard)
     first = next(batches, TextBatch(pl.Series(dtype=pl.Int64), pl.Series(dtype=pl.String)))
     return write_vectors(
         model,
@@ -87,6 +93,12 @@ def embed_file(
         row_group_size=batch_rows,
         overwrite=overwrite,
     )
+
+
+def _shard_batches(batches: Iterable[TextBatch], shard: tuple[int, int]) -> Iterator[TextBatch]:
+    for ids, texts in batches:
+        mine = in_shard(ids, shard)
+        yield TextBatch(ids.filter(mine), texts.filter(mine))
 
 
 def write_vectors(

@@ -14,6 +14,7 @@ from pintext.cli.options import (
     overwrite_option,
     quiet_option,
     setting_options,
+    shard_option,
     standard_input,
 )
 from pintext.cli.output import (
@@ -51,7 +52,7 @@ queries_option = click.option(
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Settings, as .toml or .json."
 )
-@click.option("--shard", metavar="I/N", help="Only part I of N of the pins, chosen by their ids.")
+@shard_option
 @click.option(
     "--tokens",
     type=click.Path(path_type=Path),
@@ -68,7 +69,7 @@ def index(
     pins: Path,
     out: Path,
     config_file: Path | None,
-    shard: str | None,
+    shard: tuple[int, int] | None,
     tokens: Path | None,
     queries: Path | None,
     overwrite: bool,
@@ -93,7 +94,6 @@ def index(
     from pintext.model import PinTextModel
 
     config = config_from(IndexConfig, config_file, typed)
-    part = _shard(shard)
     with _progress(quiet) as callback:
         made = PinIndex.build(
             pins,
@@ -101,21 +101,12 @@ def index(
             out,
             config=config,
             overwrite=overwrite,
-            shard=part,
+            shard=shard,
             tokens=None if tokens is None else open_index(tokens),
             queries=queries,
             callback=callback,
         )
     show_facts(index_facts(made), force_json)
-
-
-def _shard(typed: str | None) -> tuple[int, int] | None:
-    if typed is None:
-        return None
-    found = re.fullmatch(r"(\d+)/(\d+)", typed)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise click.UsageError(f"--shard {typed}: expected I/N with I from 1 to N, as 1/4")
-    return int(found[1]), int(found[2])
 
 
 @click.command()

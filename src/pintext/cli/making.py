@@ -13,6 +13,7 @@ from pintext.cli.options import (
     overwrite_option,
     quiet_option,
     setting_options,
+    shard_option,
     texts_from,
     threads_option,
 )
@@ -128,6 +129,7 @@ def train(
     show_default=True,
     help="Numbers of the vectors in --out.",
 )
+@shard_option
 @engine_option
 @overwrite_option
 def embed(
@@ -138,6 +140,7 @@ def embed(
     column: str,
     id_column: str,
     dtype: Any,
+    shard: tuple[int, int] | None,
     engine: str,
     overwrite: bool,
 ) -> None:
@@ -150,6 +153,7 @@ def embed(
     Example:
       pintext embed model/ "wood cabinets kitchen"
       pintext embed model/ --input pins.parquet --column title --out vectors.parquet
+      pintext embed model/ --input pins.parquet --column title --out vectors-1.parquet --shard 1/4
       cut -f2 queries.tsv | pintext embed model/ -
       pintext embed model/ --input pins/ --column title --out vectors/ --engine spark
     """
@@ -160,6 +164,8 @@ def embed(
         texts, source = (), Path("-")
     if bool(texts) == bool(source):
         raise click.UsageError("give either TEXTS or --input")
+    if shard and (out is None or source is None or engine == "spark"):
+        raise click.UsageError("--shard: give --input and --out, and leave Spark its own parts")
     if engine == "spark":
         from pintext.spark import embed_files, spark_session
 
@@ -187,6 +193,7 @@ def embed(
             column=column,
             id_column=id_column,
             dtype=dtype,
+            shard=shard,
             overwrite=overwrite,
         )
         note(f"{rows:,} vectors written to {out}")

@@ -20,6 +20,7 @@ __all__ = [
     "overwrite_option",
     "quiet_option",
     "setting_options",
+    "shard_option",
     "standard_input",
     "texts_from",
     "threads_option",
@@ -40,6 +41,25 @@ engine_option = click.option(
     help="What does the work: this process, or Spark (docs/spark.md).",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
+
+
+def _shard(_context: click.Context, _option: click.Parameter, typed: str | None) -> Any:
+    if typed is None:
+        return None
+    from pintext.shards import shard_of
+
+    try:
+        return shard_of(typed)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+shard_option = click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Only part I of N of the rows, chosen by their ids.",
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 threads_option = click.option(
     "--threads",

@@ -1,25 +1,24 @@
 """Making a generation count: build it, measure what its tokens find, write the manifest."""
 
 import shutil
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import polars as pl
 
 from pintext.arrays import F32
-from pintext.errors import ConfigError, DataError
+from pintext.errors import DataError
 from pintext.index.building import Callback, Planned, Progress, Source, build_generation
 from pintext.index.manifest import Manifest, digest
 from pintext.index.searching import Wanted, exact, search
 from pintext.index.snapshot import Snapshot
 from pintext.index.terms import FOLDER, open_terms
 from pintext.model import PinTextModel
+from pintext.shards import in_shard
 from pintext.tokens.scheme import FILE as TOKENS
 
-__all__ = ["in_shard", "make_generation", "measured_recall", "remove_stale"]
+__all__ = ["make_generation", "measured_recall", "remove_stale", "shard_frames"]
 
 _MEASURED_K = 10
 
@@ -79,24 +78,19 @@ def measured_recall(snapshot: Snapshot, queries: F32) -> float:
     return min(1.0, found / there) if there else 1.0
 
 
-def in_shard(
+def shard_frames(
     frames: Iterator[pl.DataFrame], id_column: str, shard: tuple[int, int]
 ) -> Iterator[pl.DataFrame]:
-    """The pins of one part of several: those whose id's CRC-32 leaves ``i - 1`` divided by ``n``.
+    """The pins of one part of several, as :func:`pintext.shards.in_shard` cuts them.
 
     Raises:
         ConfigError: not ``1 <= i <= n``.
         DataError: there is no such column.
     """
-    part, parts = shard
-    if not 1 <= part <= parts:
-        raise ConfigError(f"shard {part}/{parts}: expected i/n with i from 1 to n")
     for frame in frames:
         if id_column not in frame.columns:
             raise DataError(f"no column {id_column!r}; columns found: {', '.join(frame.columns)}")
-        names = frame[id_column].cast(pl.String).fill_null("")
-        sums = np.fromiter((zlib.crc32(name.encode()) for name in names), np.int64, len(names))
-        yield frame.filter(pl.Series(sums % parts == part - 1))
+        yield frame.filter(in_shard(frame[id_column], shard))
 
 
 def remove_stale(index: Path) -> None:

@@ -17,7 +17,7 @@ from pintext.index.asking import Asked, Searchable
 from pintext.index.building import Callback, Planned, Progress, Source
 from pintext.index.hits import Explanation, Hits
 from pintext.index.lock import locked
-from pintext.index.making import in_shard, make_generation, remove_stale
+from pintext.index.making import make_generation, remove_stale, shard_frames
 from pintext.index.manifest import MODEL, Manifest, Retrieval, replaceable
 from pintext.index.opening import open_latest
 from pintext.index.pins import Columns, Pins, find_columns, pin_frames
@@ -107,7 +107,7 @@ class PinIndex(Searchable):
 
         def frames() -> Iterator[Any]:
             whole = pin_frames(pins)
-            return whole if shard is None else in_shard(whole, config.id_column, shard)
+            return whole if shard is None else shard_frames(whole, config.id_column, shard)
 
         columns = find_columns(next(frames()).schema, config)
         source = Source(frames, columns, _name(pins), queries)
