@@ -150,39 +150,6 @@ def test_a_search_that_cannot_be_done_names_the_field(
     assert problem(client.post("/v1/search", json=body), 400)["errors"][0]["field"] == field
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/search", {"query": "oak kitchen", "explain": True}),
-        ("/v1/feed", {"interests": "oak kitchen", "k": 3}),
-        ("/v1/embeddings", {"model": "pintext", "input": ["oak", "alaska train"]}),
-        ("/v1/embeddings", {"model": "pintext", "input": [[17, 4]]}),
-        ("/v1/embeddings", {"model": "other", "input": "oak"}),
-        ("/v1/explain", {"query": "oak", "pin_id": "p3"}),
-        ("/v1/expand", {"text": "oak", "k": 100_000}),
-        ("/v1/classify", {"text": "oak"}),
-        ("/v1/search", {"query": "oak", "filters": {"colour": "red"}}),
-        ("/v1/search", {"query": 5}),
-        ("/v1/search", {"query": "oak", "q": 1}),
-        ("/v1/search", None),
-    ],
-)
-def test_the_framework_and_the_short_way_around_it_answer_alike(
-    client: httpx.Client, path: str, body: Any
-) -> None:
-    content = b"" if body is None else json.dumps(body).encode()
-    short, long = (client.post(path + end, content=content) for end in ("", "/"))
-    changing = ("took_ms", "request_id")
-    first, second = (
-        {name: value for name, value in answer.json().items() if name not in changing}
-        for answer in (short, long)
-    )
-    assert first == second
-    assert short.status_code == long.status_code
-    assert short.headers["content-type"] == long.headers["content-type"]
-    assert short.headers.keys() == long.headers.keys()
-
-
 def test_recall_is_measured_live(served: Served) -> None:
     for query in ("oak", "alaska train", "white kitchen"):
         served.client.post("/v1/search", json={"query": query, "mode": "embedding"})

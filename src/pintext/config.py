@@ -4,6 +4,7 @@ The command line, configuration files, the model card and ``docs/config.md`` are
 declarations here (:func:`settings`), so they cannot disagree.
 """
 
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from pintext.errors import ConfigError
+from pintext.files import reason
 
-__all__ = ["Config", "Setting", "TrainConfig", "settings"]
+__all__ = ["Config", "Setting", "TrainConfig", "from_elsewhere", "settings"]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -223,3 +225,28 @@ def _limits(kind: Any, meta: Meta) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def from_elsewhere(name: str, value: str) -> str | None:
+    """What a value ``env:NAME`` or ``file:PATH`` stands for; ``None`` where it is neither.
+
+    So a file of settings holds no secret. A line end after what is in a file is left out.
+
+    Args:
+        name: of the setting, for messages; none quotes what was found.
+        value: as it stands in the settings.
+
+    Raises:
+        ConfigError: there is no such variable, or the file cannot be read.
+    """
+    kind, _, where = value.partition(":")
+    if kind == "env":
+        if where not in os.environ:
+            raise ConfigError(f"{name}: no variable {where!r} in the environment")
+        return os.environ[where]
+    if kind == "file":
+        try:
+            return Path(where).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name}: {where}: {reason(error)}") from None
+    return None

@@ -1,14 +1,12 @@
 """The Kafka client: made of the settings, with their secrets, and of properties that are ours."""
 
 import logging
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pintext.config import from_elsewhere
 from pintext.errors import ConfigError, IngestError, MissingExtraError
 from pintext.events.settings import IngestConfig
-from pintext.files import reason
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
@@ -157,16 +155,9 @@ def properties(kafka: Mapping[str, Any]) -> dict[str, Any]:
 
 def _resolved(name: str, value: Any) -> Any:
     if isinstance(value, str):
-        kind, _, where = value.partition(":")
-        if kind == "env":
-            if where not in os.environ:
-                raise ConfigError(f"kafka: {name!r}: no variable {where!r} in the environment")
-            return os.environ[where]
-        if kind == "file":
-            try:
-                return Path(where).read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"kafka: {name!r}: {where}: {reason(error)}") from None
+        found = from_elsewhere(f"kafka: {name!r}", value)
+        if found is not None:
+            return found
     if any(part in name for part in _SECRETS):
         raise ConfigError(
             f"kafka: {name!r} is a secret, which does not belong into the settings; "

@@ -10,7 +10,7 @@ import polars as pl
 from pintext.arrays import I64
 from pintext.errors import DataError
 from pintext.files import reason
-from pintext.index.fields import Field, find_field, to_column
+from pintext.index.fields import Field, Kind, find_field, to_column
 from pintext.index.settings import IndexConfig
 
 __all__ = ["BATCH_ROWS", "Columns", "PinBatch", "Pins", "batches", "find_columns", "pin_frames"]
@@ -18,6 +18,13 @@ __all__ = ["BATCH_ROWS", "Columns", "PinBatch", "Pins", "batches", "find_columns
 BATCH_ROWS = 65_536
 _USUAL_TEXTS = ("title", "description", "text")
 _TEXT_FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
+
+_TYPES: dict[Kind, pl.DataType] = {
+    "keyword": pl.String(),
+    "number": pl.Float64(),
+    "date": pl.String(),  # in ISO 8601
+    "boolean": pl.Boolean(),
+}
 
 Pins = str | Path | pl.DataFrame
 """A Parquet, CSV, TSV or JSON-lines file, or a frame."""
@@ -49,6 +56,15 @@ class Columns(msgspec.Struct, frozen=True):
                 return number, field
         known = ", ".join(repr(field.name) for field in self.fields) or "none"
         raise DataError(f"no field {name!r} to filter by; this index has {known}")
+
+    def schema(self) -> dict[str, pl.DataType]:
+        """Column -> its type in frames of pins such as an index gives them back."""
+        kinds: dict[str, pl.DataType] = {self.id: pl.String()}
+        for name in self.texts:
+            kinds[name] = pl.List(pl.String) if name in self.text_lists else pl.String()
+        for field in self.fields:
+            kinds[field.name] = pl.List(pl.String) if field.many else _TYPES[field.kind]
+        return kinds
 
 
 class PinBatch(NamedTuple):

@@ -6,18 +6,10 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from pintext.index.fields import Kind
 from pintext.index.pins import BATCH_ROWS, Columns
 from pintext.index.snapshot import Snapshot
 
 __all__ = ["document", "stored_frames", "text_of"]
-
-_TYPES: dict[Kind, pl.DataType] = {
-    "keyword": pl.String(),
-    "number": pl.Float64(),
-    "date": pl.String(),  # read again as ISO 8601
-    "boolean": pl.Boolean(),
-}
 
 
 def document(snapshot: Snapshot, pin_id: str) -> dict[str, Any]:
@@ -39,12 +31,7 @@ def text_of(columns: Columns, found: dict[str, Any]) -> str:
 
 def stored_frames(snapshot: Snapshot) -> Iterator[pl.DataFrame]:
     """Every pin, in the order of the rows, in frames such as the index was built from."""
-    columns = snapshot.manifest.columns
-    schema: dict[str, pl.DataType] = {columns.id: pl.String()}
-    for name in columns.texts:
-        schema[name] = pl.List(pl.String) if name in columns.text_lists else pl.String()
-    for field in columns.fields:
-        schema[field.name] = pl.List(pl.String) if field.many else _TYPES[field.kind]
+    schema = snapshot.manifest.columns.schema()
     yield pl.DataFrame(schema=schema)
     for _, documents in snapshot.all_documents(BATCH_ROWS):
         lines = pl.Series(documents, dtype=pl.Binary).cast(pl.String)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
+from litestar import Request as HTTPRequest
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPI, Parameter, Schema
 
@@ -11,7 +13,15 @@ from pintext.server.problems import MEDIA_TYPE, FieldError, Problem, ProblemErro
 from pintext.server.settings import ServeConfig
 from pintext.server.shapes import Request
 
-__all__ = ["answers", "check_limits", "check_text", "either", "example", "limit_schemas"]
+__all__ = [
+    "answers",
+    "check_limits",
+    "check_text",
+    "either",
+    "example",
+    "limit_schemas",
+    "rest_of_path",
+]
 
 _PROBLEMS = {
     400: Problem(
@@ -86,6 +96,12 @@ def check_limits(request: msgspec.Struct, config: ServeConfig) -> None:
             for index, item in enumerate(value):
                 if isinstance(item, str) and len(item) > config.max_text_chars:
                     check_text(f"$.{name}[{index}]", item, config)
+
+
+def rest_of_path(request: HTTPRequest[Any, Any, Any], prefix: str) -> str:
+    """What stands behind a prefix in the path, as it was sent: slashes belong to it."""
+    sent: bytes = request.scope["raw_path"]
+    return unquote_to_bytes(sent)[len(prefix) :].decode("utf-8", "replace")
 
 
 def either(field: str, pin_id: str | None, text: str | None) -> None:

@@ -10,7 +10,7 @@ from litestar.params import Body, Parameter
 
 from pintext.errors import DataError, LockedError
 from pintext.index import PinIndex
-from pintext.server.answers import answers, check_limits, example
+from pintext.server.answers import answers, check_limits, example, rest_of_path
 from pintext.server.bodies import json_body
 from pintext.server.pin_frame import pin_frame
 from pintext.server.pin_shapes import DeletePins, PutPins, Written
@@ -99,7 +99,7 @@ def _write(service: Service, index: PinIndex, change: pl.DataFrame | list[str]) 
 
 
 @delete(
-    "/v1/pins/{pin_id:str}",
+    "/v1/pins/{pin_id:path}",
     status_code=200,
     summary="Delete a pin",
     tags=["changes"],
@@ -110,8 +110,12 @@ async def delete_pin(
     pin_id: Annotated[str, Parameter(description="of a pin of the index", examples=example("p1"))],
     service: Service,
 ) -> Written:
-    """Take a pin out of the index; it is gone from the disk when this is answered."""
+    """Take a pin out of the index; it is gone from the disk when this is answered.
+
+    One whose id is ``delete`` goes with POST /v1/pins/delete alone.
+    """
     _check_token(request, service)
+    pin_id = rest_of_path(request, "/v1/pins/")
     index = _writable(service.version)
     written = await service.writes.run(_write, service, index, [pin_id])
     if not written.pins:

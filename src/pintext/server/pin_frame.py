@@ -11,14 +11,12 @@ from pintext.server.problems import ProblemError
 
 __all__ = ["pin_frame"]
 
-_KINDS: dict[str, tuple[Any, pl.DataType]] = {
-    "keyword": (str | None, pl.String()),
-    "number": (float | None, pl.Float64()),
-    "date": (str | None, pl.String()),  # read as ISO 8601
-    "boolean": (bool | None, pl.Boolean()),
+_VALUES: dict[pl.DataType, Any] = {
+    pl.String(): str | None,
+    pl.Float64(): float | None,
+    pl.Boolean(): bool | None,
+    pl.List(pl.String): list[str] | None,
 }
-_TEXT = (str | None, pl.String())
-_TEXTS = (list[str] | None, pl.List(pl.String))
 
 
 def pin_frame(columns: Columns, pins: list[dict[str, Any]]) -> pl.DataFrame:
@@ -27,18 +25,15 @@ def pin_frame(columns: Columns, pins: list[dict[str, Any]]) -> pl.DataFrame:
     Raises:
         ProblemError: 400: a column is unknown or a value of another type; names pin and column.
     """
-    kinds: dict[str, tuple[Any, pl.DataType]] = {}
-    for name in columns.texts:
-        kinds[name] = _TEXTS if name in columns.text_lists else _TEXT
-    for field in columns.fields:
-        kinds[field.name] = _TEXTS if field.many else _KINDS[field.kind]
+    kinds = columns.schema()
+    del kinds[columns.id]
     # Columns may have any name, attributes may not.
     attributes = {name: f"column_{number}" for number, name in enumerate(kinds)}
     shape = msgspec.defstruct(
         "Pin",
         [
             ("pin_id", Annotated[str, Meta(min_length=1)]),
-            *((attributes[name], kind, None) for name, (kind, _) in kinds.items()),
+            *((attributes[name], _VALUES[kind], None) for name, kind in kinds.items()),
         ],
         rename={"pin_id": columns.id} | {other: name for name, other in attributes.items()},
         forbid_unknown_fields=True,
@@ -49,7 +44,7 @@ def pin_frame(columns: Columns, pins: list[dict[str, Any]]) -> pl.DataFrame:
         message, _, place = str(error).partition(" - at `$")
         raise ProblemError.of_field(f"$.pins{place.rstrip('`')}", message) from None
     series = [pl.Series(columns.id, [row.pin_id for row in rows], dtype=pl.String)]
-    for name, (_, dtype) in kinds.items():
+    for name, dtype in kinds.items():
         values = [getattr(row, attributes[name]) for row in rows]
         series.append(pl.Series(name, values, dtype=dtype))
     return pl.DataFrame(series)

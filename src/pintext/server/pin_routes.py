@@ -1,12 +1,12 @@
 """Routes that search the pins of the index."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import get, post
+from litestar import Request, get, post
 from litestar.params import Body, Parameter
 
 from pintext.server import searching
-from pintext.server.answers import answers, check_limits, check_text, example
+from pintext.server.answers import answers, check_limits, check_text, example, rest_of_path
 from pintext.server.bodies import json_body
 from pintext.server.direct import IN_THREADS
 from pintext.server.pin_shapes import (
@@ -80,18 +80,20 @@ async def feed(
 
 
 @get(
-    "/v1/related/{pin_id:str}",
+    "/v1/related/{pin_id:path}",
     summary="Related pins",
     tags=["pins"],
     responses=answers(Related, Related(Pin("p1", {"title": "Oak"}), [_FOUND]), 404),
 )
 async def related(
+    request: Request[Any, Any, Any],
     pin_id: Annotated[str, Parameter(description="of a pin of the index", examples=example("p1"))],
     service: Service,
     k: Annotated[int, Parameter(ge=1, description="how many results")] = 10,
 ) -> Related:
     """The pins that are nearest to a pin."""
     version, config = service.version, service.config
+    pin_id = rest_of_path(request, "/v1/related/")
     check_text("pin_id", pin_id, config)
     if k > config.max_k:
         raise ProblemError.of_field("k", f"at most {config.max_k} are given", config.max_k)

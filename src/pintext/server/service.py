@@ -1,14 +1,13 @@
 """The state of a worker process: what it serves, its caches and threads, and its reloads."""
 
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from pintext.config import from_elsewhere
 from pintext.errors import ConfigError, PinTextError
-from pintext.files import reason
 from pintext.index import ShardedIndex
 from pintext.model import Neighbor, PinTextModel
 from pintext.server.cache import Cache
@@ -42,7 +41,7 @@ class Service:
     def __init__(self, folders: Sequence[Path], config: ServeConfig) -> None:
         self.folders = tuple(folders)
         self.config = config
-        self.write_token = _secret(config.write_token)
+        self.write_token = _token(config.write_token)
         self.metrics = Metrics()
         self.log = AccessLog(everything=config.access_log)
         wait, limit = config.max_wait_ms / 1000, config.timeout_seconds
@@ -172,19 +171,13 @@ class Service:
         self.log.flush()
 
 
-def _secret(where: str) -> str:
+def _token(where: str) -> str:
     """The token that a setting tells the place of; ``""`` without one.
 
     Raises:
-        ConfigError: it is not there, or empty; no message quotes it.
+        ConfigError: it is not there, or empty.
     """
-    kind, _, name = where.partition(":")
-    if not kind:
-        return ""
-    try:
-        token = os.environ.get(name, "") if kind == "env" else Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"write_token: {name}: {reason(error)}") from None
-    if not token.strip():
+    token = (from_elsewhere("write_token", where) or "").strip()
+    if where and not token:
         raise ConfigError(f"write_token: {where}: nothing is there")
-    return token.strip()
+    return token

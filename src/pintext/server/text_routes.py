@@ -4,10 +4,10 @@ import base64
 from typing import Annotated, Any, cast
 
 import msgspec
-from litestar import get, post
+from litestar import Request, get, post
 from litestar.params import Body, Parameter
 
-from pintext.server.answers import answers, check_limits, check_text, either, example
+from pintext.server.answers import answers, check_limits, check_text, either, example, rest_of_path
 from pintext.server.bodies import json_body
 from pintext.server.direct import IN_THREADS
 from pintext.server.problems import ProblemError
@@ -150,18 +150,20 @@ async def models(service: Service) -> ModelList:
 
 
 @get(
-    "/v1/words/{word:str}",
+    "/v1/words/{word:path}",
     summary="Nearest words",
     tags=["words"],
     responses=answers(WordNeighbors, WordNeighbors("wood", True, [WordNeighbor("oak", 0.81)]), 404),
 )
 async def words(
+    request: Request[Any, Any, Any],
     word: Annotated[str, Parameter(description="a word or a text", examples=example("wood"))],
     service: Service,
     k: Annotated[int, Parameter(ge=1, description="how many results")] = 10,
 ) -> WordNeighbors:
     """The words whose rows are nearest to a word, nearest first."""
     version, config = service.version, service.config
+    word = rest_of_path(request, "/v1/words/")
     check_text("word", word, config)
     if k > config.max_k:
         raise ProblemError.of_field("k", f"at most {config.max_k} are given", config.max_k)
