@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -76,7 +77,8 @@ def make_app(service: Service) -> Guard:
 
 async def _watch(service: Service) -> None:
     """Look for a new version every now and then, and end when the parent process has ended."""
-    parent = os.getppid()
+    supervisor = multiprocessing.parent_process()  # it may have ended before this began
+    parent = supervisor.pid if supervisor else os.getppid()
     while True:
         await asyncio.sleep(service.config.watch_seconds)
         service.log.flush()
