@@ -4,12 +4,14 @@ import json
 import re
 from collections.abc import Iterator
 
+import msgspec
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from browsing import Visits
+from browsing import DESK, PHONE, Visits, accessibility_findings, screenshot, wider_than_the_screen
 from page_data import HOSTILE, pins, topic_model
 from pintext import PinIndex
+from pintext.server.problems import MEDIA_TYPE, problem_of, retry_later
 from serving import Served
 
 pytestmark = pytest.mark.browser
@@ -93,8 +95,7 @@ def test_kinds_of_search_alone_and_side_by_side(visit: Visits, site: str) -> Non
     columns = page.locator(".columns section")
     expect(columns).to_have_count(3)
     expect(columns.locator("h2")).to_contain_text(["Hybrid", "Embedding", "Text"])
-    only = columns.nth(1).locator(".only").first
-    expect(only).to_have_text("only here")
+    expect(columns.locator(".only").first).to_have_text("only here")
     page.locator(".card").first.hover()
     expect(page.locator(".card.twin").first).to_be_visible()
     page.go_back()
@@ -103,6 +104,7 @@ def test_kinds_of_search_alone_and_side_by_side(visit: Visits, site: str) -> Non
 
 def test_a_walk_over_related_pins_and_back(visit: Visits, site: str) -> None:
     page = visit.open(f"{site}?q=wood+cabinets")
+    expect(page.locator(".card a").first).to_be_visible()
     first = titles(page)[0]
     page.locator(".card a").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(first)
@@ -132,3 +134,82 @@ def test_what_people_wrote_stays_text(visit: Visits, site: str, mode: str) -> No
     expect(page.get_by_role("heading", level=1)).to_contain_text("<script>")
     assert page.evaluate("window.hacked") is None
     assert page.locator("main :is(script, img, svg, iframe, style)").count() == 0
+
+
+# --- for everybody --------------------------------------------------------------------------------
+
+VIEWS = {
+    "start": ("", ".examples"),
+    "results": ("?q=wood+cabinets", ".card:not(.ghost)"),
+    "compare": ("?q=wood+train&mode=compare", ".card:not(.ghost)"),
+    "pin": ("?q=wood&pin=7", ".card:not(.ghost)"),
+    "nothing": ("?q=zebra&mode=text", ".state"),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_of_a_search_is_accessible(visit: Visits, site: str, view: str) -> None:
+    address, sign = VIEWS[view]
+    page = visit.open(site + address)
+    expect(page.locator(sign).first).to_be_visible()
+    for look in ("light", "dark", "phone"):
+        page.emulate_media(color_scheme="dark" if look == "dark" else "light")
+        page.set_viewport_size(PHONE if look == "phone" else DESK)
+        page.wait_for_timeout(200)  # colours fade
+        screenshot(page, f"search-{view}-{look}")
+        assert accessibility_findings(page) == [], look
+        assert not wider_than_the_screen(page), look
+
+
+def test_a_search_and_a_walk_by_keyboard_alone(visit: Visits, site: str) -> None:
+    page = visit.open(site)
+    press = page.keyboard.press
+    press("Control+k")
+    page.keyboard.type("wood cabinets")
+    press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("pins for “wood cabinets”")
+    card = page.locator(".card").first
+    title = card.locator("a").first
+    for _ in range(20):  # through the kinds of search and the words of the query
+        if title.evaluate("e => e === document.activeElement"):
+            break
+        press("Tab")
+    expect(title).to_be_focused()
+    press("Tab")
+    words = card.locator(".words button")
+    expect(words.first).to_be_focused()
+    expect(card.locator(".readout")).to_contain_text(words.first.locator("span").first.inner_text())
+    press("ArrowRight")
+    expect(words.nth(1)).to_be_focused()
+    press("Shift+Tab")
+    name = title.inner_text()
+    press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    press("Shift+Tab")
+    expect(page.get_by_role("link", name="wood cabinets")).to_be_focused()
+    press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("pins for “wood cabinets”")
+
+
+def test_a_busy_service_is_asked_again_when_it_said(visit: Visits, site: str) -> None:
+    page = visit.open(site)
+    visit.forgive("503")
+    refusals = []
+
+    def refuse(route: Route) -> None:
+        error = retry_later("the service has more to do than it can; try again", "overloaded", 2)
+        refusals.append(error)
+        body = msgspec.json.encode(problem_of(error, "1f-2", "/v1/search"))
+        route.fulfill(status=503, headers=error.headers, content_type=MEDIA_TYPE, body=body)
+
+    page.route("**/v1/search", refuse, times=2)
+    page.locator("#query").fill("wood cabinets")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Busy just now")
+    left = page.locator(".busy b")
+    expect(left).to_have_text(re.compile(r"[12] s"))
+    assert accessibility_findings(page) == []
+    screenshot(page, "search-busy")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("10 pins")  # by itself
+    assert refusals
