@@ -1,6 +1,5 @@
 """Commands that make and change an index of pins."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
