@@ -15,8 +15,8 @@ DEV_READY := $(VENV)/.dev-ready
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(DEMO_READY)  ## train on real data, show what was learned; the model goes to demo-model/
-	@$(BIN)/pintext demo --out demo-model --overwrite
+demo: $(DEMO_READY)  ## train on real data, show what was learned; model and index go to demo-model/ and demo-index/
+	@$(BIN)/pintext demo --out demo-model --index demo-index --overwrite
 
 test: lint  ## every check: lint, types, layers, tests
 	@tools/system_packages.sh
@@ -43,7 +43,7 @@ bench: $(DEV_READY)  ## measure the speed of training and encoding; more in benc
 	$(BIN)/python benchmarks/encode_speed.py
 
 clean:  ## remove what make has made, .venv included
-	rm -rf $(VENV) demo-model demo-model.training build dist artifacts
+	rm -rf $(VENV) demo-model demo-model.training demo-index build dist artifacts
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:

@@ -23,8 +23,8 @@ import numpy as np
 import polars as pl
 
 from pintext.demo.data import Limits, derive_pairs, read_purchases
-from pintext.demo.retrieval import Question, questions
 from pintext.errors import MissingExtraError
+from pintext.evaluation.questions import Question, retrieval_question
 from pintext.pairs import write_pairs
 
 MAX_BASKET = 12  # items of a basket or a user's saves that are paired with each other
@@ -58,9 +58,13 @@ class Dataset:
 
     def questions(self, split: str, most_queries: int) -> dict[str, Question]:
         """What to ask of a model that learned from ``train``: the pairs of one other part."""
-        kept = self.pairs.filter(pl.col("split").is_in(["train", split]))
-        asked = pl.when(pl.col("split") == split).then(pl.lit("test")).otherwise("split")
-        return questions(kept.with_columns(split=asked), most_queries)
+        made = {}
+        for (task,), mine in self.pairs.with_columns(weight=1.0).group_by("task"):
+            known, held_out = (mine.filter(pl.col("split") == part) for part in ("train", split))
+            question = retrieval_question(known, held_out, most_queries)
+            if question.queries:
+                made[str(task)] = question
+        return dict(sorted(made.items()))
 
     def sample(self, most: int) -> "Dataset":
         """The same with at most ``most`` training pairs a task, the same ones every time."""

@@ -9,7 +9,6 @@ pairs, which tell what the choice is worth. The three are apart in time or by us
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,10 @@ import numpy as np
 
 from harness import table
 from pintext import TrainConfig, train
-from pintext.demo.retrieval import Question, Recall
-from pintext.errors import MissingExtraError
+from pintext.evaluation.baselines import dictionary
+from pintext.evaluation.questions import Question
+from pintext.evaluation.rankers import BM25, Popularity
+from pintext.evaluation.recall import Recall, recall_of
 from real_data import Dataset, add_options, load
 
 MAX_QUERIES = 4_000
@@ -49,7 +50,7 @@ def quality(
     model = train(data, TrainConfig(**settings))
     seconds = time.perf_counter() - began
     recalls = tuple(
-        {task: question.recall_of_encoder(model.encode) for task, question in one.items()}
+        {task: recall_of(dictionary("PinText", model), q) for task, q in one.items()}
         for one in asked
     )
     return recalls, seconds
@@ -62,23 +63,16 @@ def mean(recalls: Recalls) -> float:
 
 def row(label: str, recalls: Recalls, seconds: str = "") -> list[str]:
     """A row of a table: mean recall over tasks, then each task's two figures."""
-    each = [f"{r.overall:.3f} / {r.without_shared_words:.3f}" for r in recalls.values()]
+    each = [f"{r.overall:.3f} / {r.no_shared_word:.3f}" for r in recalls.values()]
     return [label, f"{mean(recalls):.4f}", *each, seconds]
 
 
 def baselines(asked: Asked) -> list[tuple[str, Recalls]]:
     """What needs no training."""
-    rankers: dict[str, Callable[[Question], Recall]] = {
-        "(popularity)": Question.recall_of_popularity,
-        "(BM25)": Question.recall_of_bm25,
-    }
-    done = []
-    for label, ranker in rankers.items():
-        try:
-            done.append((label, {task: ranker(question) for task, question in asked.items()}))
-        except MissingExtraError as error:
-            print(f"no {label}: {error}")
-    return done
+    return [
+        (f"({ranker.name})", {task: recall_of(ranker, q) for task, q in asked.items()})
+        for ranker in (Popularity(), BM25())
+    ]
 
 
 def sweep(

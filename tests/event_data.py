@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
@@ -111,7 +112,8 @@ class Ingester:
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Ask it to end; returns exit code and both outputs."""
-        os.kill(self.process.pid or 0, number)
+        with suppress(ProcessLookupError):  # it has ended by itself; its outputs say why
+            os.kill(self.process.pid or 0, number)
         return self.wait()
 
     def wait(self) -> tuple[int, str, str]:

