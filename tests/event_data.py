@@ -94,7 +94,9 @@ class Ingester:
         self._folder = Path(tempfile.mkdtemp(prefix="ingester-"))
         files = (self._folder / "output", self._folder / "errors")
         self.process = fork_server().Process(
-            target=run, args=([*map(str, arguments), "--quiet"], dict(os.environ), *files)
+            target=run,
+            args=([*map(str, arguments), "--quiet"], dict(os.environ), *files),
+            daemon=True,  # a test that fails leaves nothing running
         )
         self.process.start()
 

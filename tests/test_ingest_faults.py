@@ -84,7 +84,10 @@ class Traffic:
 def arguments(broker: Broker, store: Path, instance: str = "") -> list[object]:
     """A named member of the group, or one of many; this broker never gives up a killed one."""
     config = store.parent / f"config-{instance}.json"
-    config.write_text(json.dumps({"kafka": {"group.instance.id": instance} if instance else {}}))
+    if not config.exists():  # an ingester may be reading it
+        config.write_text(
+            json.dumps({"kafka": {"group.instance.id": instance} if instance else {}})
+        )
     limits = ("--commit-seconds", "0.05", "--max-bad-share", "0.2")
     where = ("--topic", "events", "--bootstrap-servers", broker.address, "--out", store)
     return [*where, *limits, "--config", config]
