@@ -83,6 +83,7 @@ def test_the_verbs() -> None:
         "knn",
         "nn",
         "pairs",
+        "plan",
         "search",
         "serve",
         "simulate",

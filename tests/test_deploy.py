@@ -249,6 +249,8 @@ def test_the_front_asks_every_shard() -> None:
     service = documents()["sharded/shards-service.yaml"]
     assert shards["spec"]["serviceName"] == service["metadata"]["name"]
     assert service["spec"]["selector"] == shards["spec"]["template"]["metadata"]["labels"]
+    budget = documents()["sharded/shards-disruption.yaml"]["spec"]["selector"]["matchLabels"]
+    assert budget == service["spec"]["selector"]
     host, port = service["metadata"]["name"], ServeConfig().port
     addresses = [f"http://{name}-{number}.{host}:{port}" for number in range(count)]
     assert front["args"][front["args"].index("--shard") + 1 :: 2] == addresses

@@ -21,6 +21,7 @@ from pintext.evaluation import EvaluateConfig
 from pintext.events import EventMapping, IngestConfig
 from pintext.index.settings import IndexConfig
 from pintext.pairing import CatalogueConfig, PairsConfig
+from pintext.scale import PlanConfig, measured, plan
 from pintext.server import ServeConfig
 from pintext.simulation import SimulationConfig
 
@@ -89,6 +90,48 @@ def toml(value: Any) -> str:
     return str(value)
 
 
+def scale_table(by: str, first: int, last: int) -> str:
+    """What ``pintext plan`` says for each decade of pins or of pairs."""
+    lines = [
+        f"| {by} | stage | core hours | machines | hours | memory GB | disk GB | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for decade in range(first, last + 1):
+        for stage in plan(PlanConfig(**{by: 10.0**decade})):
+            if (stage.stage in ("pairs", "train")) == (by == "pairs"):
+                hours = "" if stage.hours is None else figure(stage.hours)
+                cells = [f"10^{decade}", f"`{stage.stage}`", figure(stage.core_hours),
+                         f"{stage.machines:,}", hours, figure(stage.memory_gb),
+                         figure(stage.disk_gb), stage.note]  # fmt: skip
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def constants_table() -> str:
+    """What ``benchmarks/scale.py`` measured."""
+    lines = [
+        "| stage | of a million | fixed, s | unit, core-seconds | exponent | share by dim |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, what in (
+        ("pairs", "events"),
+        ("train", "pairs, an epoch"),
+        ("embed", "texts"),
+        ("index", "pins"),
+        ("query", "searches in an index of a million pins"),
+    ):
+        cost = getattr(measured, name.upper())
+        cells = [f"`{name}`", what, f"{cost.fixed:g}", f"{cost.unit:g}", f"{cost.exponent:g}",
+                 f"{cost.by_dim:g}"]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(value: float) -> str:
+    """Two digits: no constant is known better."""
+    return f"{float(f'{value:.2g}'):,.12g}"
+
+
 def generated() -> dict[str, str]:
     """The text of each generated part by its name."""
     return {
@@ -102,6 +145,9 @@ def generated() -> dict[str, str]:
         "pairs": setting_table(PairsConfig),
         "catalogue": setting_table(CatalogueConfig),
         "simulate": setting_table(SimulationConfig),
+        "scale_pins": scale_table("pins", 6, 10),
+        "scale_pairs": scale_table("pairs", 8, 11),
+        "scale_constants": constants_table(),
     }
 
 

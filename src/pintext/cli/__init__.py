@@ -22,6 +22,7 @@ from pintext.cli.making import demo, embed, train
 from pintext.cli.neighbors import knn
 from pintext.cli.output import Failure, Interrupted
 from pintext.cli.pairing import pairs
+from pintext.cli.planning import plan
 from pintext.cli.searching import calibrate, search
 from pintext.cli.serving import serve
 from pintext.cli.simulating import simulate
@@ -71,7 +72,7 @@ def commands() -> None:
 VERBS = (
     *(simulate, ingest, pairs, train, tune, evaluate, embed),
     *(index, search, calibrate, upsert, delete, compact),
-    *(nn, knn, explain, info, export, serve, demo),
+    *(nn, knn, explain, info, export, serve, plan, demo),
 )
 for verb in VERBS:
     commands.add_command(verb)

@@ -23,6 +23,7 @@ from pintext.index.searching import (
     matched_tokens,
     probes_of,
     token_candidates,
+    union,
     word_matches,
 )
 from pintext.index.snapshot import Matches, Snapshot, WordCounts
@@ -196,7 +197,7 @@ def _part(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> Part:
     if asked.mode != "embedding" and asked.only is None:
         matches = word_matches(snapshot, wanted, asked.mode, asked.counts)
     near = _nearest(snapshot, by_tokens, wanted, depth_of(wanted, asked.mode))
-    rows = np.union1d(near, matches.rows)
+    rows = union(near, matches.rows)
     similarities = snapshot.similarities(rows, wanted.vector)
     is_near = np.isin(rows, near)
     worded = np.isin(rows, matches.rows)
@@ -216,7 +217,7 @@ def _part(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> Part:
         worded.tolist(),
         [known.get(row) for row in rows.tolist()],
         matched_tokens(snapshot, rows, probes),
-        len(np.union1d(by_tokens, matches.rows)),
+        len(union(by_tokens, matches.rows)),
         allowed(by_tokens, wanted),
         complete,
     )
