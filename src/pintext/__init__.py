@@ -3,8 +3,9 @@
 The names below are imported when they are first used, so that ``import pintext`` stays light.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pintext.lazy import names_of
 
 if TYPE_CHECKING:
     from pintext.config import TrainConfig
@@ -25,25 +26,16 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
-    "IndexConfig": "pintext.index",
-    "PinIndex": "pintext.index",
-    "PinTextError": "pintext.errors",
-    "PinTextModel": "pintext.model",
-    "ShardedIndex": "pintext.index",
-    "TrainConfig": "pintext.config",
-    "embed_file": "pintext.embed",
-    "train": "pintext.training",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pintext' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_of(
+    __name__,
+    {
+        "IndexConfig": "index",
+        "PinIndex": "index",
+        "PinTextError": "errors",
+        "PinTextModel": "model",
+        "ShardedIndex": "index",
+        "TrainConfig": "config",
+        "embed_file": "embed",
+        "train": "training",
+    },
+)

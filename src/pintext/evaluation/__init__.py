@@ -3,8 +3,9 @@
 The names below are imported when they are first used: settings must not cost the libraries.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pintext.lazy import names_of
 
 if TYPE_CHECKING:
     from pintext.evaluation.report import Report
@@ -14,17 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["EvaluateConfig", "Report", "evaluate", "write_report"]
 
-_HOMES = {
-    "EvaluateConfig": "settings",
-    "Report": "report",
-    "evaluate": "run",
-    "write_report": "writing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pintext.evaluation' has no attribute {name!r}")
-    value = getattr(import_module(f"pintext.evaluation.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = names_of(
+    __name__,
+    {
+        "EvaluateConfig": "settings",
+        "Report": "report",
+        "evaluate": "run",
+        "write_report": "writing",
+    },
+)

@@ -3,8 +3,9 @@
 The names below are imported when they are first used: settings must not cost the Kafka client.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pintext.lazy import names_of
 
 if TYPE_CHECKING:
     from pintext.events.folder import FileIngester
@@ -29,24 +30,19 @@ __all__ = [
     "replay_letters",
 ]
 
-_HOMES = {
-    "ACTIONS": "settings",
-    "EVENT_SCHEMA": "form",
-    "Batch": "writer",
-    "EventMapping": "settings",
-    "EventStore": "store",
-    "FileIngester": "folder",
-    "IngestConfig": "settings",
-    "KafkaIngester": "kafka",
-    "StoreWriter": "writer",
-    "StoredFile": "store",
-    "replay_letters": "replay",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pintext.events' has no attribute {name!r}")
-    value = getattr(import_module(f"pintext.events.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = names_of(
+    __name__,
+    {
+        "ACTIONS": "settings",
+        "EVENT_SCHEMA": "form",
+        "Batch": "writer",
+        "EventMapping": "settings",
+        "EventStore": "store",
+        "FileIngester": "folder",
+        "IngestConfig": "settings",
+        "KafkaIngester": "kafka",
+        "StoreWriter": "writer",
+        "StoredFile": "store",
+        "replay_letters": "replay",
+    },
+)

@@ -27,8 +27,9 @@
 The names below are imported when they are first used: settings must not cost the rest.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pintext.lazy import names_of
 
 if TYPE_CHECKING:
     from pintext.index.building import Progress
@@ -39,20 +40,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "Hit", "Hits", "IndexConfig", "PinIndex", "Progress", "ShardedIndex"]
 
-_HOMES = {
-    "Explanation": "hits",
-    "Hit": "hits",
-    "Hits": "hits",
-    "IndexConfig": "settings",
-    "PinIndex": "pin_index",
-    "Progress": "building",
-    "ShardedIndex": "sharded",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pintext.index' has no attribute {name!r}")
-    value = getattr(import_module(f"pintext.index.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = names_of(
+    __name__,
+    {
+        "Explanation": "hits",
+        "Hit": "hits",
+        "Hits": "hits",
+        "IndexConfig": "settings",
+        "PinIndex": "pin_index",
+        "Progress": "building",
+        "ShardedIndex": "sharded",
+    },
+)

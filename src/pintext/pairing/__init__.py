@@ -3,8 +3,9 @@
 The names below are imported when they are first used: settings must not cost the engine.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pintext.lazy import names_of
 
 if TYPE_CHECKING:
     from pintext.pairing.progress import PairsProgress
@@ -21,19 +22,14 @@ __all__ = [
     "make_pairs",
 ]
 
-_HOMES = {
-    "CatalogueConfig": "settings",
-    "PairsConfig": "settings",
-    "PairsProgress": "progress",
-    "Summary": "summary",
-    "TaskSummary": "summary",
-    "make_pairs": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pintext.pairing' has no attribute {name!r}")
-    value = getattr(import_module(f"pintext.pairing.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = names_of(
+    __name__,
+    {
+        "CatalogueConfig": "settings",
+        "PairsConfig": "settings",
+        "PairsProgress": "progress",
+        "Summary": "summary",
+        "TaskSummary": "summary",
+        "make_pairs": "run",
+    },
+)

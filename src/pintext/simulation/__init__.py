@@ -7,8 +7,9 @@ says in its metadata how it was made.
 The names below are imported when they are first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pintext.lazy import names_of
 
 if TYPE_CHECKING:
     from pintext.simulation.settings import SimulationConfig
@@ -17,18 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LABEL_KEY", "Simulation", "SimulationConfig", "send_messages", "write_messages"]
 
-_HOMES = {
-    "LABEL_KEY": "sinks",
-    "Simulation": "stream",
-    "SimulationConfig": "settings",
-    "send_messages": "sinks",
-    "write_messages": "sinks",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pintext.simulation' has no attribute {name!r}")
-    value = getattr(import_module(f"pintext.simulation.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = names_of(
+    __name__,
+    {
+        "LABEL_KEY": "sinks",
+        "Simulation": "stream",
+        "SimulationConfig": "settings",
+        "send_messages": "sinks",
+        "write_messages": "sinks",
+    },
+)
