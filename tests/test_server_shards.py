@@ -11,7 +11,7 @@ import pytest
 
 from index_data import FILTER_COLUMNS, some_pins, topic_model
 from pintext import IndexConfig, PinIndex, ShardedIndex
-from serving import Served, until
+from serving import Served, free_port, until
 
 SHARDS = 3
 QUERIES = ("w1 w31 w61", "w5", "w7 w37 unknown", "w12 w13 w14", "w3 w3 w33")
@@ -184,3 +184,53 @@ def test_a_front_needs_one_shard_to_start_and_takes_only_those_of_its_model(
             assert search(front, "w1")["partial"] is True
             reasons = [line.get("reason", "") for line in front.log()]
             assert any(f"it has the model {other.fingerprint}" in reason for reason in reasons)
+
+
+def test_a_shard_that_does_not_fit_is_left_out_until_it_does(
+    folders: list[Path], tmp_path: Path
+) -> None:
+    model, port = folders[0].parent / "model", free_port()
+    PinIndex.build(some_pins(100, topic_model()), topic_model(), tmp_path / "no-fields")
+    with Served(folders[0]) as first:
+        urls = ("--shard", first.url, "--shard", f"http://127.0.0.1:{port}")
+        with Served(model, *urls, "--watch-seconds", 0.1) as front:
+            assert search(front, "w1")["partial"] is True
+            with Served(tmp_path / "no-fields", port=port):
+                until(lambda: "other columns" in front.log_file.read_text())
+                assert search(front, "w1")["partial"] is True
+            with Served(folders[1], port=port):
+                until(lambda: search(front, "w1")["partial"] is False)
+
+
+def test_a_new_dictionary_is_taken_by_shards_and_front(tmp_path: Path) -> None:
+    config = IndexConfig(filter_columns=FILTER_COLUMNS)
+    for seed, version in enumerate(("old", "new")):
+        model = topic_model(seed=seed)
+        model.save_pretrained(tmp_path / version / "model")
+        for part in (1, 2):
+            out = tmp_path / version / f"index-{part}"
+            PinIndex.build(some_pins(200, model), model, out, config=config, shard=(part, 2))
+    served = tmp_path / "served"
+    served.symlink_to("old")
+    watch = ("--watch-seconds", 0.1)
+    with Served(served / "index-1", *watch) as one, Served(served / "index-2", *watch) as two:
+        urls = ("--shard", one.url, "--shard", two.url)
+        with Served(served / "model", *urls, *watch) as front:
+            before = front.client.get("/info").json()["model"]["fingerprint"]
+            for version in ("new", "old"):  # and back
+                (tmp_path / "next").symlink_to(version)
+                (tmp_path / "next").rename(served)
+                wanted = ShardedIndex.open(
+                    [tmp_path / version / f"index-{part}" for part in (1, 2)]
+                )
+                fingerprint = wanted.fingerprint
+                until(lambda wanted=fingerprint: served_by(front) == wanted)
+                until(lambda: front.client.get("/ready").json()["warning"] is None)
+                until(lambda: search(front, "w1 w31")["partial"] is False)
+                assert told(search(front, "w1 w31")) == plain(wanted, "w1 w31")
+            assert fingerprint == before
+
+
+def served_by(service: Served) -> str:
+    fingerprint: str = service.client.get("/info").json()["model"]["fingerprint"]
+    return fingerprint

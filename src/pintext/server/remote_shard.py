@@ -10,6 +10,7 @@ import msgspec
 
 from pintext.errors import DataError, ServeError, ShardDownError
 from pintext.index.asking import Asked
+from pintext.index.pins import Columns
 from pintext.index.shards import Part, ShardState, StoredPin
 from pintext.index.snapshot import WordCounts
 
@@ -43,6 +44,9 @@ class RemoteShard:
         fingerprint: of the model that it must have.
         seconds: longest wait for an answer.
 
+    Attributes:
+        columns: that it must have; ``None``: any.
+
     Raises:
         ServeError: the address is none.
     """
@@ -53,6 +57,7 @@ class RemoteShard:
             raise ServeError(f"shard {url!r}: expected an address such as http://10.0.0.7:8080")
         self.name = url
         self.down = True
+        self.columns: Columns | None = None
         self._address = found.hostname, found.port or 80
         self._fingerprint = fingerprint
         self._seconds = seconds
@@ -80,6 +85,9 @@ class RemoteShard:
         model = found.manifest.fingerprint
         if model != self._fingerprint:
             self._lose(f"it has the model {model}, expected {self._fingerprint}")
+            return
+        if self.columns not in (None, found.manifest.columns):
+            self._lose("it has other columns than the shards that were there before")
             return
         if self.down:
             _LOG.info("shard answers", extra={"shard": self.name, "pins": found.pins})

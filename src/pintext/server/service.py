@@ -91,14 +91,16 @@ class Service:
         """
         with self._reloading:
             seen = identity(self.folders, self.config)
+            # What a front was refused may be there when its shards have followed.
+            again = forced or (self.warning is not None and bool(self.config.shards))
             try:
-                if seen == self._seen and not forced:
+                if seen == self._seen and not again:
                     return self._follow_commits()
                 self._seen = seen
                 self.version = open_version(self.folders, self.config)
             except PinTextError as error:
                 self._refuse(str(error))
-                return False
+                return bool(self.config.shards) and self._follow_commits()
             self.warning = None
             self.metrics.reloaded(done=True)
             self._announce()
@@ -107,8 +109,8 @@ class Service:
     def _follow_commits(self) -> bool:
         """Show the pins after the last commit, of whichever process."""
         index = self.version.index
-        # While a newer folder is refused, the index that is served is no longer there.
-        if index is None or self.warning:
+        # While a newer folder is refused, an index in it that is served is no longer there.
+        if index is None or (self.warning and not self.config.shards):
             return False
         changed = index.reload()
         if isinstance(index, ShardedIndex):  # a search may have found one down before
@@ -119,6 +121,8 @@ class Service:
         return True
 
     def _refuse(self, reason: str) -> None:
+        if reason == self.warning:
+            return
         self.warning = reason
         self.metrics.reloaded(done=False)
         _LOG.error("reload refused", extra={"reason": reason, "served": self.model.fingerprint})

@@ -79,7 +79,10 @@ def _opened(folders: Sequence[Path], config: ServeConfig) -> tuple[PinTextModel,
         seconds = config.shard_seconds
         shards = [RemoteShard(url, model.fingerprint, seconds) for url in config.shards]
         executor = ThreadPoolExecutor(config.threads * len(shards), thread_name_prefix="shards")
-        return model, ShardedIndex(shards, model, executor)
+        index = ShardedIndex(shards, model, executor)
+        for shard in shards:
+            shard.columns = index.columns
+        return model, index
     if not holds_index and len(folders) == 1:
         return PinTextModel.from_pretrained(first), None
     # The index is told its model: it then refuses to follow into another one by itself.
