@@ -95,6 +95,7 @@ class Snapshot:
     ) -> None:
         self.manifest = manifest
         self.folder = folder
+        self._place = folder / FOLDER
         self.terms = terms
         self.scheme = scheme
         self.commit = commit
@@ -135,7 +136,7 @@ class Snapshot:
         Raises:
             DataError: there is no such pin.
         """
-        with guarded(self.folder / FOLDER):
+        with guarded(self._place):
             hits = self._searcher.search(self._id_query(pin_id), 1, count=False).hits
             if not hits:
                 raise DataError(f"no pin {pin_id!r} in the index")
@@ -150,7 +151,7 @@ class Snapshot:
         while start < stop:
             end = min(start + batch_rows, stop)
             query = Query.range_query(self._schema, "row", FieldType.Unsigned, start, end - 1)
-            with guarded(self.folder / FOLDER):
+            with guarded(self._place):
                 hits = self._searcher.search(
                     query, batch_rows, count=False, order_by_field="row", order=Order.Asc
                 ).hits
@@ -180,7 +181,7 @@ class Snapshot:
         """The rows of the pins that match, in their order."""
         from tantivy import Order
 
-        with guarded(self.folder / FOLDER):
+        with guarded(self._place):
             hits = self._searcher.search(
                 query, max(1, limit), count=False, order_by_field="row", order=Order.Asc
             ).hits
@@ -188,18 +189,18 @@ class Snapshot:
 
     def _best_rows(self, query: "tantivy.Query", limit: int) -> tuple[I64, list[float]]:
         """The rows of the pins that match best, and their scores."""
-        with guarded(self.folder / FOLDER):
+        with guarded(self._place):
             hits = self._searcher.search(query, limit, count=False).hits
         return self._rows_at([place for _, place in hits]), [score for score, _ in hits]
 
     def _rows_at(self, places: "list[tantivy.DocAddress]") -> I64:
         """The rows of documents, in their order."""
-        with guarded(self.folder / FOLDER):
+        with guarded(self._place):
             rows = self._searcher.fast_field_values("row", places)
         try:
             return np.array(rows, np.int64)
         except TypeError:
-            raise IndexFormatError(f"{self.folder / FOLDER}: damaged: a pin has no row") from None
+            raise IndexFormatError(f"{self._place}: damaged: a pin has no row") from None
 
     # ------------------------------------------------------------------------ asking
 
@@ -234,7 +235,7 @@ class Snapshot:
         if len(parts) > 1:
             query = Query.boolean_query([(Occur.Must, part) for part in parts])
         query = Query.const_score_query(query, 0.0)
-        with guarded(self.folder / FOLDER):
+        with guarded(self._place):
             result: Any = self._searcher.search(query, EXACT_PINS)  # the stubs lack its count
         pins = int(result.count)
         if pins > EXACT_PINS:
@@ -268,7 +269,7 @@ class Snapshot:
 
     def word_counts(self, words: Iterable[str]) -> WordCounts:
         """How many pins there are and hold each of some words; of deleted ones as well."""
-        with guarded(self.folder / FOLDER):
+        with guarded(self._place):
             holders = {word: int(self._searcher.doc_freq("text", word)) for word in set(words)}
         return WordCounts(len(self), holders)
 

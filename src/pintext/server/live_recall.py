@@ -6,7 +6,6 @@ import threading
 import time
 from typing import Any
 
-from pintext.arrays import F32
 from pintext.errors import PinTextError
 from pintext.index.sharded import AnyIndex
 from pintext.server.metrics import Metrics
@@ -33,19 +32,19 @@ class LiveRecall:
     def __init__(self, share: float, metrics: Metrics) -> None:
         self._share = share
         self._metrics = metrics
-        self._waiting: queue.Queue[tuple[AnyIndex, F32, Any] | None] = queue.Queue(_WAITING)
+        self._waiting: queue.Queue[tuple[AnyIndex, str, Any] | None] = queue.Queue(_WAITING)
         self._ended = threading.Event()
         self._random = random.Random()  # noqa: S311  (chooses samples, guards no secret)
         self._thread = threading.Thread(target=self._measure, name="live-recall", daemon=True)
         if share > 0:
             self._thread.start()
 
-    def sample(self, index: AnyIndex, vector: F32, filters: Any) -> None:
+    def sample(self, index: AnyIndex, query: str, filters: Any) -> None:
         """Perhaps measure a search; returns at once."""
         if self._random.random() >= self._share:
             return
         try:
-            self._waiting.put_nowait((index, vector, filters))
+            self._waiting.put_nowait((index, query, filters))
         except queue.Full:
             self._metrics.live_recall(None)
 
@@ -69,12 +68,13 @@ class LiveRecall:
             self._thread.join(timeout=5)
 
 
-def recall_of(index: AnyIndex, vector: F32, filters: Any) -> float | None:
+def recall_of(index: AnyIndex, query: str, filters: Any) -> float | None:
     """The recall@10 of one search; ``None`` where there is nothing to find.
 
     A pin counts as found when it is as near as the tenth of the exact ones, so that equally near
     pins may stand for each other.
     """
+    vector = index.model.encode(query)
     exact = index.exact(vector, _K, filters)
     if not len(exact):
         return None

@@ -63,7 +63,7 @@ def search(service: Service, version: Version, wanted: Search) -> Searched:
     service.metrics.searched(hits.candidates, len(hits))
     partial = _partial(service, index, hits, found)
     if hits.mode != "text":
-        service.live_recall.sample(index, version.model.encode(wanted.query), filters)
+        service.live_recall.sample(index, wanted.query, filters)
     return Searched(
         wanted.query,
         hits.mode,
