@@ -1,5 +1,6 @@
 """The processes of the service: one that supervises, and the workers that answer."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -171,5 +172,7 @@ def _load(folders: Sequence[Path], config: ServeConfig, shared: Path) -> "Guard"
     except PinTextError as error:
         (shared / _FAILED).write_text(str(error), encoding="utf-8")
         sys.exit(1)
+    gc.collect()
+    gc.freeze()  # what there is stays: the collector need not stop requests to look at it again
     (shared / _STARTED).touch()
     return app
