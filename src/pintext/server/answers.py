@@ -16,7 +16,6 @@ from pintext.server.shapes import Request
 __all__ = [
     "answers",
     "check_limits",
-    "check_text",
     "either",
     "example",
     "limit_schemas",
@@ -85,7 +84,7 @@ def check_limits(request: msgspec.Struct, config: ServeConfig) -> None:
                     "$.k", f"{value} is more than the {config.max_k} that are given", config.max_k
                 )
         elif isinstance(value, str):
-            check_text(f"$.{name}", value, config)
+            _check_text(f"$.{name}", value, config.max_text_chars)
         elif isinstance(value, list):
             if len(value) > config.max_batch:
                 raise ProblemError.of_field(
@@ -95,13 +94,25 @@ def check_limits(request: msgspec.Struct, config: ServeConfig) -> None:
                 )
             for index, item in enumerate(value):
                 if isinstance(item, str) and len(item) > config.max_text_chars:
-                    check_text(f"$.{name}[{index}]", item, config)
+                    _check_text(f"$.{name}[{index}]", item, config.max_text_chars)
 
 
-def rest_of_path(request: HTTPRequest[Any, Any, Any], prefix: str) -> str:
-    """What stands behind a prefix in the path, as it was sent: slashes belong to it."""
+def rest_of_path(request: HTTPRequest[Any, Any, Any], prefix: str, config: ServeConfig) -> str:
+    """What stands behind a prefix in the path, as it was sent: slashes belong to it.
+
+    Raises:
+        ProblemError: 400: it is too long.
+    """
     sent: bytes = request.scope["raw_path"]
-    return unquote_to_bytes(sent)[len(prefix) :].decode("utf-8", "replace")
+    rest = unquote_to_bytes(sent)[len(prefix) :].decode("utf-8", "replace")
+    (name,) = request.path_params
+    _check_text(name, rest, _path_chars(config))
+    return rest
+
+
+def _path_chars(config: ServeConfig) -> int:
+    # Percent-encoded, the longest still fits into an address that the web server takes.
+    return min(config.max_text_chars, 2048)
 
 
 def either(field: str, pin_id: str | None, text: str | None) -> None:
@@ -114,17 +125,15 @@ def either(field: str, pin_id: str | None, text: str | None) -> None:
         raise ProblemError.of_field(f"$.{field}", f"give either pin_id or {field}")
 
 
-def check_text(field: str, text: str, config: ServeConfig) -> None:
+def _check_text(field: str, text: str, limit: int) -> None:
     """Refuse a text that is too long.
 
     Raises:
         ProblemError: 400; it names the field and the limit.
     """
-    if len(text) > config.max_text_chars:
+    if len(text) > limit:
         raise ProblemError.of_field(
-            field,
-            f"a text of {len(text)} characters; at most {config.max_text_chars}",
-            config.max_text_chars,
+            field, f"a text of {len(text)} characters; at most {limit}", limit
         )
 
 
@@ -137,9 +146,12 @@ def limit_schemas(document: OpenAPI, config: ServeConfig) -> None:
                 schema.additional_properties = False
             _limit_properties(schema, config)
     for path in (document.paths or {}).values():
-        for parameter in (path.get.parameters or []) if path.get else []:
-            if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
-                _limit(parameter.name, parameter.schema, config)
+        for operation in filter(None, (path.get, path.delete)):
+            for parameter in operation.parameters or []:
+                if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
+                    _limit(parameter.name, parameter.schema, config)
+                    if parameter.param_in == "path":
+                        parameter.schema.max_length = _path_chars(config)
 
 
 def _requests(shape: type[Request]) -> Iterator[type[Request]]:

@@ -115,7 +115,7 @@ async def delete_pin(
     One whose id is ``delete`` goes with POST /v1/pins/delete alone.
     """
     _check_token(request, service)
-    pin_id = rest_of_path(request, "/v1/pins/")
+    pin_id = rest_of_path(request, "/v1/pins/", service.config)
     index = _writable(service.version)
     written = await service.writes.run(_write, service, index, [pin_id])
     if not written.pins:

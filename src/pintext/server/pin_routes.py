@@ -6,7 +6,7 @@ from litestar import Request, get, post
 from litestar.params import Body, Parameter
 
 from pintext.server import searching
-from pintext.server.answers import answers, check_limits, check_text, example, rest_of_path
+from pintext.server.answers import answers, check_limits, example, rest_of_path
 from pintext.server.bodies import json_body
 from pintext.server.direct import IN_THREADS
 from pintext.server.pin_shapes import (
@@ -93,8 +93,7 @@ async def related(
 ) -> Related:
     """The pins that are nearest to a pin."""
     version, config = service.version, service.config
-    pin_id = rest_of_path(request, "/v1/related/")
-    check_text("pin_id", pin_id, config)
+    pin_id = rest_of_path(request, "/v1/related/", config)
     if k > config.max_k:
         raise ProblemError.of_field("k", f"at most {config.max_k} are given", config.max_k)
     return await service.work.run(searching.related, service, version, pin_id, k)

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, get, post
 from litestar.params import Body, Parameter
 
-from pintext.server.answers import answers, check_limits, check_text, either, example, rest_of_path
+from pintext.server.answers import answers, check_limits, either, example, rest_of_path
 from pintext.server.bodies import json_body
 from pintext.server.direct import IN_THREADS
 from pintext.server.problems import ProblemError
@@ -163,8 +163,7 @@ async def words(
 ) -> WordNeighbors:
     """The words whose rows are nearest to a word, nearest first."""
     version, config = service.version, service.config
-    word = rest_of_path(request, "/v1/words/")
-    check_text("word", word, config)
+    word = rest_of_path(request, "/v1/words/", config)
     if k > config.max_k:
         raise ProblemError.of_field("k", f"at most {config.max_k} are given", config.max_k)
     near = await service.work.run(service.near_words, version, word, k)
