@@ -58,7 +58,7 @@ _SECONDS_BETWEEN_LINES = 5.0
     type=click.FloatRange(min=0.1),
     default=2.0,
     show_default=True,
-    help="Memory for the joins; the rest goes to the disk beside --out.",
+    help="Memory for the joins (on Spark, of each task that tallies); the rest goes to the disk.",
 )
 @cores_option
 @engine_option
@@ -116,7 +116,7 @@ def _maker(engine: str, memory_gb: float, threads: int) -> Callable[..., "Summar
     if engine == "spark":
         from pintext.spark import make_pairs, spark_session
 
-        return partial(make_pairs, spark_session())
+        return partial(make_pairs, spark_session(), memory_gb=memory_gb)
     from pintext.pairing import make_pairs as make_here
 
     return partial(make_here, memory_gb=memory_gb, threads=threads)

@@ -16,7 +16,7 @@ import polars as pl
 from pintext.errors import DataError
 from pintext.files import new_file, reason
 from pintext.pairing.annotations import annotation_text, uneven
-from pintext.pairing.engine import Engine
+from pintext.pairing.engine import DuckDB, Engine
 from pintext.pairing.settings import CatalogueConfig
 from pintext.text import split_column
 
@@ -96,7 +96,7 @@ def open_catalogue(
             wrong type; or there are no entries.
     """
     work.mkdir()
-    read = engine.each(partial(_write_entries, work, config), list(enumerate(files)))
+    read = list(engine.each(partial(_write_entries, work, config), list(enumerate(files))))
     rows, no_id, cut = (sum(numbers) for numbers in zip(*(one[:3] for one in read), strict=True))
     if rows == no_id:
         raise DataError(f"{files[0]}: the catalogue of {name} has no entries")
@@ -129,7 +129,9 @@ class _Read(NamedTuple):
     digest: bytes
 
 
-def _write_entries(work: Path, config: CatalogueConfig, numbered: tuple[int, Path]) -> _Read:
+def _write_entries(
+    work: Path, config: CatalogueConfig, _engine: DuckDB, numbered: tuple[int, Path]
+) -> _Read:
     """Write the entries of one file into a folder; of one id the last ``row`` will count."""
     number, file = numbered
     rows = no_id = cut = 0

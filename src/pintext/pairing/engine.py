@@ -1,11 +1,12 @@
 """The engine of the joins: SQL over Parquet files, here in DuckDB within a limit of memory.
 
-Another engine fills in the same few methods. The statements are written so that both understand
-them: no dialect beyond ``GROUP BY ALL``, ``FILTER``, ``ANTI JOIN`` and ``unix_millis``.
+Another engine fills in the same few methods. The statements of catalogues, rules and summary are
+written so that both understand them: no dialect beyond ``GROUP BY ALL``, ``FILTER`` and
+``ANTI JOIN``.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from string import Template
@@ -16,7 +17,7 @@ from pintext.errors import DataError, MissingExtraError
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Engine", "EngineMaker", "duckdb_engine"]
+__all__ = ["DuckDB", "Engine", "EngineMaker", "duckdb_engine"]
 
 ROW_GROUP = 100_000
 """Rows of a Parquet row group: small enough for a reader to take in pieces."""
@@ -29,12 +30,7 @@ class Engine(ABC):
     """What was decided is in the SQL, not here.
 
     In a statement ``$name`` stands for the value of that name: a number, a text or a truth value.
-
-    Attributes:
-        batch_events: events that are tallied in one statement, about.
     """
-
-    batch_events: int
 
     @abstractmethod
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -49,10 +45,6 @@ class Engine(ABC):
         """Compute a query once and keep its rows under a name, in place of what was there."""
 
     @abstractmethod
-    def drop(self, *tables: str) -> None:
-        """Forget tables."""
-
-    @abstractmethod
     def files(self, name: str, files: Sequence[Path]) -> None:
         """Let the rows of Parquet files be known under a name."""
 
@@ -61,12 +53,14 @@ class Engine(ABC):
         """Write the rows of a query, in their order, to the Parquet files of a new folder."""
 
     @abstractmethod
-    def write_by(self, column: str, sql: str, folder: Path, **values: Any) -> None:
-        """Write the rows of a query to folders ``COLUMN=VALUE/`` of Parquet files, in any order."""
+    def each(
+        self, function: Callable[["DuckDB", Item], Result], items: Sequence[Item]
+    ) -> Iterator[Result]:
+        """The results of a function of every item, in order.
 
-    @abstractmethod
-    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """The results of a function of every item; it may be called twice for one."""
+        The function gets a DuckDB on the machine that it is called on, and may be called twice for
+        an item.
+        """
 
     def filled(self, sql: str, values: dict[str, Any]) -> str:
         """A statement with its values in it."""
@@ -88,32 +82,37 @@ EngineMaker = Callable[[Path], AbstractContextManager[Engine]]
 """Makes an engine that keeps what it needs in between in a folder, which need not be there."""
 
 
-class _DuckDB(Engine):
-    batch_events = 5_000_000
+class DuckDB(Engine):
+    """A database in this process."""
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
         self._connection = connection
-        self.rows("CREATE MACRO unix_millis(moment) AS epoch_ms(moment)")
 
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """See :meth:`Engine.rows`; any statement."""
         return self._connection.execute(self.filled(sql, values)).fetchall()
 
     def view(self, name: str, sql: str, **values: Any) -> None:
+        """See :meth:`Engine.view`."""
         self.rows(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql}", **values)
 
     def table(self, name: str, sql: str, **values: Any) -> None:
+        """See :meth:`Engine.table`."""
         self.rows(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}", **values)
 
     def drop(self, *tables: str) -> None:
+        """Forget tables."""
         for name in tables:
             self.rows(f"DROP TABLE {name}")
 
     def files(self, name: str, files: Sequence[Path]) -> None:
+        """See :meth:`Engine.files`."""
         paths = [str(file) for file in files]
         relation = self._connection.read_parquet(paths, hive_partitioning=False)
         relation.create_view(name, replace=True)
 
     def write(self, sql: str, folder: Path, **values: Any) -> list[Path]:
+        """See :meth:`Engine.write`."""
         folder.mkdir(parents=True)
         path = folder / "part-0.parquet"
         self._connection.sql(self.filled(sql, values)).write_parquet(
@@ -122,19 +121,23 @@ class _DuckDB(Engine):
         return [path]
 
     def write_by(self, column: str, sql: str, folder: Path, **values: Any) -> None:
+        """Write the rows of a query to folders ``COLUMN=VALUE/`` of Parquet files, in any order."""
         self._connection.sql(self.filled(sql, values)).write_parquet(
             str(folder), compression="zstd", partition_by=[column], overwrite=True
         )
 
-    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        return [function(item) for item in items]
+    def each(
+        self, function: Callable[["DuckDB", Item], Result], items: Sequence[Item]
+    ) -> Iterator[Result]:
+        """See :meth:`Engine.each`."""
+        return (function(self, item) for item in items)
 
     def _quoted(self, text: str) -> str:
         return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager
-def duckdb_engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[Engine]:
+def duckdb_engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[DuckDB]:
     """DuckDB, whose temporary tables go to ``spill`` when they do not fit the memory.
 
     Raises:
@@ -157,7 +160,7 @@ def duckdb_engine(spill: Path, *, memory_gb: float, threads: int) -> Iterator[En
         settings["threads"] = threads
     connection = duckdb.connect(config=settings)
     try:
-        yield _DuckDB(connection)
+        yield DuckDB(connection)
     except RuntimeError as error:  # what DuckDB makes of Ctrl-C at some moments
         if "interrupted" in str(error).lower():
             raise KeyboardInterrupt from None

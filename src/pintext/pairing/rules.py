@@ -116,10 +116,10 @@ WHERE period = first
 _JUDGED = """
 WITH beside AS (
     SELECT
-        one.*, pin.id AS found_pin, pin.words AS pin_words,
+        one.*, pin.mute AS pin_mute,
         subject.id AS found_query, coalesce(subject.words, one.query) AS query_words
     FROM {name} AS one
-    LEFT JOIN pin_text AS pin ON pin.id = one.pin_id
+    LEFT JOIN (SELECT id, words = '' AS mute FROM pin_text) AS pin ON pin.id = one.pin_id
     LEFT JOIN query_text AS subject ON NOT one.typed AND subject.id = one.query
 ),
 placed AS (
@@ -131,8 +131,8 @@ SELECT
     CASE
         WHEN NOT typed AND found_query IS NULL THEN 'query_not_in_catalogue'
         WHEN NOT typed AND query_words = '' THEN 'query_without_text'
-        WHEN found_pin IS NULL THEN 'pin_not_in_catalogue'
-        WHEN pin_words = '' THEN 'pin_without_text'
+        WHEN pin_mute IS NULL THEN 'pin_not_in_catalogue'
+        WHEN pin_mute THEN 'pin_without_text'
         WHEN NOT typed AND $query_is_pin AND query = pin_id THEN 'pin_is_query'
     END AS reason,
     CASE

@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -16,7 +17,7 @@ from pintext.events.store import EventStore
 from pintext.events.writer import StoreWriter
 from pintext.files import escaped, new_folder
 from pintext.pairing.catalogue import CatalogueEntry, find_files, open_catalogue
-from pintext.pairing.engine import Engine, EngineMaker, duckdb_engine
+from pintext.pairing.engine import DuckDB, Engine, EngineMaker, duckdb_engine
 from pintext.pairing.folder import (
     MANIFEST,
     NEGATIVES,
@@ -40,6 +41,8 @@ from pintext.pairing.tally import TALLY_SETTINGS, tally_dates
 from pintext.text import TEXT_RULES
 
 __all__ = ["make_pairs"]
+
+_BATCH_EVENTS = 5_000_000
 
 
 def make_pairs(
@@ -183,10 +186,13 @@ class _Making:
             else:
                 new.append(date)
         done, total = 0, sum(date.rows for date in new)
-        for batch in _batches(new, joins.batch_events):
-            self._tell(PairsProgress("events", done, total, f"{batch[0].task} {batch[0].date}"))
-            entries += _tally_batch(joins, batch, made, self._config)
+        batches = list(_batches(new))
+        for batch, tallied in zip(
+            batches, joins.each(partial(_tally_batch, made, self._config), batches), strict=True
+        ):
+            entries += tallied
             done += sum(date.rows for date in batch)
+            self._tell(PairsProgress("events", done, total, f"{batch[-1].task} {batch[-1].date}"))
         return sorted(entries, key=lambda entry: (entry.task, entry.date))
 
     def _of_tasks(self) -> str:
@@ -236,10 +242,7 @@ class _Making:
             if not paths:
                 summaries[task] = summarize_events(counts)
                 continue
-            if source in catalogues:
-                joins.view("query_text", f"SELECT * FROM {source}")  # noqa: S608 - a name of ours
-            else:
-                self._need_no_ids(joins, task, paths)
+            self._know_queries(joins, task, paths, source if source in catalogues else "")
             apply_rules(joins, task, paths, self._config)
             summaries[task] = found = summarize_task(joins, counts, catalogues["pins"].entries)
             for rows, query, folder in (
@@ -250,23 +253,30 @@ class _Making:
                     joins.write(query, folder / f"task={escaped(task)}")
         return summaries
 
-    def _need_no_ids(self, joins: Engine, task: str, paths: list[Path]) -> None:
-        """Refuse events whose query is an entry of a catalogue that was not given."""
+    def _know_queries(self, joins: Engine, task: str, paths: list[Path], source: str) -> None:
+        """Let ``query_text`` be the catalogue that queries name; nothing where none names one.
+
+        Raises:
+            DataError: some do, and the catalogue was not given.
+        """
         joins.files("tally", paths)
-        if joins.rows("SELECT 1 FROM tally WHERE NOT typed LIMIT 1"):
+        if not joins.rows("SELECT 1 FROM tally WHERE NOT typed LIMIT 1"):
+            joins.view("query_text", "SELECT * FROM pins WHERE false")
+        elif source:
+            joins.view("query_text", f"SELECT * FROM {source}")  # noqa: S608 - a name of ours
+        else:
             raise DataError(
                 f"task {task!r} has events with a query_id, which names an entry of the interests; "
                 f"give that catalogue (--interests), or set query_from.{task} = 'pins'"
             )
-        joins.view("query_text", "SELECT * FROM pins WHERE false")
 
 
-def _batches(dates: list[Date], most: int) -> Iterator[list[Date]]:
+def _batches(dates: list[Date]) -> Iterator[list[Date]]:
     """Dates of one task that are tallied together, so that many small ones cost little."""
     batch: list[Date] = []
     for date in dates:
         rows = sum(one.rows for one in batch)
-        if batch and (batch[0].task != date.task or rows + date.rows > most):
+        if batch and (batch[0].task != date.task or rows + date.rows > _BATCH_EVENTS):
             yield batch
             batch = []
         batch.append(date)
@@ -275,17 +285,18 @@ def _batches(dates: list[Date], most: int) -> Iterator[list[Date]]:
 
 
 def _tally_batch(
-    joins: Engine, batch: list[Date], made: Path, config: PairsConfig
+    made: Path, config: PairsConfig, engine: DuckDB, batch: list[Date]
 ) -> list[TallyEntry]:
-    work = made / WORK
+    """Tally some dates; where it was done before, or is being done, nothing else comes out."""
     files = [file for date in batch for file in date.files]
-    counts = tally_dates(joins, files, work / "tally", work, config)
-    for date in batch:
-        tallied = work / "tally" / f"date={date.date}"
-        if tallied.exists():
+    with TemporaryDirectory(dir=made / WORK) as temporary:
+        counts = tally_dates(engine, files, Path(temporary), config)
+        for date in batch:
+            tallied = Path(temporary, "tallies", f"date={date.date}")
             place = tally_folder(made, date.task, date.date)
             place.parent.mkdir(parents=True, exist_ok=True)
-            tallied.rename(place)
+            with suppress(FileExistsError, FileNotFoundError):  # done before; nothing in it
+                tallied.rename(place)
     return [
         TallyEntry(d.task, d.date, d.rows, d.latest, d.names, d.digest, counts.get(d.date, {}))
         for d in batch

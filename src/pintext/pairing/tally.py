@@ -5,17 +5,13 @@ for each date, query and pin. What crosses midnight is kept open in it: clicks t
 next date may still withdraw, and the hides early enough to do so (see ``docs/pairs.md``).
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import polars as pl
 
-from pintext.errors import DataError
 from pintext.events.settings import ACTIONS
-from pintext.files import new_file
-from pintext.pairing.engine import Engine
+from pintext.pairing.engine import DuckDB
 from pintext.pairing.settings import PairsConfig
 from pintext.text import split_column
 
@@ -33,8 +29,7 @@ _PIECE = 200_000
 _DISTINCT = "SELECT query AS spelling FROM event WHERE query IS NOT NULL GROUP BY query"
 
 _EVENT = """
-SELECT *, CAST(floor(moment / 86400000) AS BIGINT) AS day
-FROM (SELECT *, unix_millis(timestamp) AS moment FROM stored)
+SELECT *, epoch_ms(timestamp) AS moment, epoch_ms(timestamp) // 86400000 AS day FROM stored
 """
 
 # A typed query is its words, so that `Oak table!` and `oak  table` are one query. A query that a
@@ -127,13 +122,13 @@ tallied AS (
     FROM shown LEFT JOIN spelling ON shown.spelling = spelling.spelling
     WHERE coalesce(words, query_id) <> ''
 )
-SELECT *, CAST(DATE '1970-01-01' + CAST(day AS INTEGER) AS STRING) AS date FROM tallied
+SELECT *, (DATE '1970-01-01' + day::INTEGER)::VARCHAR AS date FROM tallied
 """
 
 _COUNTS = """
 WITH mute AS (SELECT spelling FROM spelling WHERE words = '')
 SELECT
-    CAST(DATE '1970-01-01' + CAST(day AS INTEGER) AS STRING) AS date,
+    (DATE '1970-01-01' + day::INTEGER)::VARCHAR AS date,
     count(*) FILTER (WHERE action = 'save') AS save,
     count(*) FILTER (WHERE action = 'click') AS click,
     count(*) FILTER (WHERE action = 'hide') AS hide,
@@ -146,21 +141,21 @@ FROM event LEFT JOIN mute ON event.query = mute.spelling GROUP BY ALL
 """
 
 _REPEATS = """
-SELECT CAST(DATE '1970-01-01' + CAST(day AS INTEGER) AS STRING) AS date, sum(acts - 1) AS repeats
+SELECT (DATE '1970-01-01' + day::INTEGER)::VARCHAR AS date, sum(acts - 1) AS repeats
 FROM visit WHERE acts > 0 GROUP BY ALL
 """
 
 
 def tally_dates(
-    engine: Engine, files: Sequence[Path], folder: Path, work: Path, config: PairsConfig
+    engine: DuckDB, files: Sequence[Path], folder: Path, config: PairsConfig
 ) -> dict[str, Counts]:
     """Tally the events of whole dates of one task.
 
     Args:
         engine: the engine.
         files: all files of some dates, with the columns of the event form.
-        folder: gets a folder ``date=…`` for each date with anything in it.
-        work: for what is needed in between.
+        folder: for what is needed in between; in ``tallies`` it gets a folder ``date=…`` for each
+            date with anything in it.
         config: the settings; those in :data:`TALLY_SETTINGS` matter.
 
     Returns:
@@ -169,34 +164,24 @@ def tally_dates(
     gap = round(config.hide_minutes * 60_000) or -1  # no hide comes before its click
     engine.files("stored", files)
     engine.view("event", _EVENT)
-    _spell(engine, work / "typed", work / "spelling")
+    _spell(engine, folder)
     engine.view("act", _ACT, dwell=config.min_dwell_ms)
     engine.table("visit", _VISIT, window=round(config.window_minutes * 60_000))
     engine.table("hide", _HIDE)
     engine.view("shown", _SHOWN)
-    engine.write_by("date", _TALLY, folder, gap=gap)
+    engine.write_by("date", _TALLY, folder / "tallies", gap=gap)
     counts = _counts(engine, config.min_dwell_ms)
     engine.drop("visit", "hide")
     return counts
 
 
-def _spell(engine: Engine, typed: Path, spelt: Path) -> None:
+def _spell(engine: DuckDB, folder: Path) -> None:
     """Make the view ``spelling``: each typed query and its words with single blanks between."""
-    for folder in (typed, spelt):
-        shutil.rmtree(folder, ignore_errors=True)
-    spelt.mkdir()
-    files = engine.write(_DISTINCT, typed)
-    engine.files("spelling", engine.each(partial(_spell_file, spelt), files))
-
-
-def _spell_file(folder: Path, file: Path) -> Path:
-    """The words of the typed queries in a file, in a file of the same name in another folder."""
-    typed = pl.read_parquet(file)
+    (raw,) = engine.write(_DISTINCT, folder / "typed")
+    typed, split = pl.read_parquet(raw), folder / "spelling.parquet"
     pieces = (piece.with_columns(words=_words(piece["spelling"])) for piece in _slices(typed))
-    spelt = pl.concat([typed.with_columns(words=pl.lit("")).clear(), *pieces])
-    with new_file(folder / file.name, DataError, overwrite=True) as made:
-        spelt.write_parquet(made)
-    return folder / file.name
+    pl.concat([typed.with_columns(words=pl.lit("")).clear(), *pieces]).write_parquet(split)
+    engine.files("spelling", [split])
 
 
 def _slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -208,7 +193,7 @@ def _words(texts: pl.Series) -> pl.Series:
     return split_column(texts).list.join(" ")
 
 
-def _counts(engine: Engine, dwell: int) -> dict[str, Counts]:
+def _counts(engine: DuckDB, dwell: int) -> dict[str, Counts]:
     names = (*ACTIONS, "query_without_words", "short_click")
     counts: dict[str, Counts] = {}
     for date, *numbers in engine.rows(_COUNTS, dwell=dwell):

@@ -1,13 +1,13 @@
 """The engine of the joins of :mod:`pintext.pairing` on Spark: the same statements."""
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pintext.errors import DataError
-from pintext.pairing.engine import Engine
+from pintext.pairing.engine import DuckDB, Engine, duckdb_engine
 from pintext.spark.parts import part_name
 from pintext.spark.session import file_uri, own_session, said
 
@@ -24,6 +24,9 @@ _SETTINGS = {
     # so a query or pin that has very many rows costs no machine more than another.
     "spark.sql.optimizer.windowGroupLimitThreshold": str(2**31 - 2),
     "spark.sql.adaptive.enabled": "true",
+    "spark.sql.adaptive.autoBroadcastJoinThreshold": "32MB",
+    # Of parts that are not larger, hash tables are made; sorting both sides would cost more.
+    "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold": "128MB",
     "spark.sql.adaptive.skewJoin.enabled": "true",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.compression.codec": "zstd",
@@ -37,12 +40,12 @@ class _Spark(Engine):
     Args:
         session: of its own, with nobody else's views.
         folder: for the tables.
+        memory_gb: for DuckDB in a task.
     """
 
-    batch_events = 1 << 62
-
-    def __init__(self, session: "SparkSession", folder: Path) -> None:
+    def __init__(self, session: "SparkSession", folder: Path, memory_gb: float) -> None:
         self._session = session
+        self._memory_gb = memory_gb
         self._folder = folder
         self._written = 0
 
@@ -56,15 +59,9 @@ class _Spark(Engine):
         frame = self._frame(sql, values)
         self._written += 1
         folder = self._folder / f"{name}-{self._written}"
-        frame.write.parquet(file_uri(folder))
+        frame.write.parquet(file_uri(folder), compression="snappy")
         kept = self._session.read.schema(frame.schema).parquet(file_uri(folder, pattern=True))
         kept.createOrReplaceTempView(name)
-
-    def drop(self, *tables: str) -> None:
-        for name in tables:
-            self._session.catalog.dropTempView(name)
-            for folder in self._folder.glob(f"{name}-*"):
-                shutil.rmtree(folder)
 
     def files(self, name: str, files: Sequence[Path]) -> None:
         paths = [file_uri(file, pattern=True) for file in files]
@@ -74,16 +71,20 @@ class _Spark(Engine):
         self._frame(sql, values).write.parquet(file_uri(folder))
         return _tidied(folder)
 
-    def write_by(self, column: str, sql: str, folder: Path, **values: Any) -> None:
-        frame = self._frame(sql, values)
-        frame.write.partitionBy(column).mode("overwrite").parquet(file_uri(folder))
-        for inside in folder.glob(f"{column}=*"):
-            _tidied(inside)
+    def each(
+        self, function: Callable[[DuckDB, Item], Result], items: Sequence[Item]
+    ) -> Iterator[Result]:
+        memory_gb = self._memory_gb
 
-    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        given = list(items)
-        context = self._session.sparkContext
-        return list(context.parallelize(given, max(1, len(given))).map(function).collect())
+        def task(item: Item) -> Result:
+            with (
+                TemporaryDirectory(prefix="pintext-") as spill,
+                duckdb_engine(Path(spill), memory_gb=memory_gb, threads=1) as engine,
+            ):
+                return function(engine, item)
+
+        given = self._session.sparkContext.parallelize(items, max(1, len(items)))
+        return iter(given.map(task).collect())
 
     def _quoted(self, text: str) -> str:
         return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -93,12 +94,13 @@ class _Spark(Engine):
 
 
 @contextmanager
-def spark_engine(session: "SparkSession", folder: Path) -> Iterator[Engine]:
+def spark_engine(session: "SparkSession", folder: Path, *, memory_gb: float) -> Iterator[Engine]:
     """Spark, which keeps tables in a folder that the driver and all executors see.
 
     Args:
         session: gives the cluster; its settings and views are left as they are.
         folder: for the tables.
+        memory_gb: of each task that runs DuckDB on what is its own.
 
     Raises:
         DataError: a file cannot be read or written, or a job failed.
@@ -108,7 +110,7 @@ def spark_engine(session: "SparkSession", folder: Path) -> Iterator[Engine]:
 
     own = own_session(session, _SETTINGS)
     try:
-        yield _Spark(own, folder)
+        yield _Spark(own, folder, memory_gb)
     except (PySparkException, Py4JJavaError) as error:
         raise DataError(said(error)) from None
 

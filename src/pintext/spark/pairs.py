@@ -26,13 +26,15 @@ def make_pairs(
     interests: str | Path | None = None,
     update: bool = False,
     overwrite: bool = False,
+    memory_gb: float = 2.0,
     callback: Callback | None = None,
 ) -> Summary:
     """Make positive pairs and known negatives on Spark, by the rules of one machine.
 
     The statements are those of :func:`pintext.pairing.make_pairs`, so the rows are as well, in the
-    same order; they stand in as many files as Spark has parts. Either may update what the other
-    made. Whatever is killed, ``out`` has all of it or is as it was.
+    same order; they stand in as many files as Spark has parts. Dates do not depend on each other:
+    each is tallied by DuckDB in a task. What needs all dates is done by Spark. Either function may
+    update what the other made. Whatever is killed, ``out`` has all of it or is as it was.
 
     Args:
         session: the Spark session; its own settings and views are left as they are.
@@ -44,6 +46,8 @@ def make_pairs(
         interests: the catalogue of interests.
         update: of events that ``out`` was made of only the tallies are read.
         overwrite: replace pairs that are there.
+        memory_gb: memory of each task that tallies dates; what does not fit goes to the disk of
+            its machine.
         callback: told of the progress.
 
     Returns:
@@ -61,6 +65,6 @@ def make_pairs(
         interests=interests,
         update=update,
         overwrite=overwrite,
-        engine=partial(spark_engine, session),
+        engine=partial(spark_engine, session, memory_gb=memory_gb),
         callback=callback,
     )
