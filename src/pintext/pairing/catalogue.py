@@ -101,7 +101,7 @@ def open_catalogue(
     if rows == no_id:
         raise DataError(f"{files[0]}: the catalogue of {name} has no entries")
     engine.files(f"{name}_row", sorted(work.glob("*.parquet")))
-    engine.table(f"{name}_older", _OLDER.format(name=name))
+    engine.table(f"{name}_twice", _TWICE.format(name=name))
     engine.view(name, _NEWEST.format(name=name))
     ((entries, without_text),) = engine.rows(_COUNT.format(name=name))
     return CatalogueEntry(
@@ -109,14 +109,11 @@ def open_catalogue(
     )
 
 
-_OLDER = """
-SELECT id, row FROM (
-    SELECT id, row, max(row) OVER (PARTITION BY id) AS newest FROM {name}_row WHERE id IN (
-        SELECT id FROM {name}_row GROUP BY id HAVING count(*) > 1
-    )
-) WHERE row < newest
+_TWICE = "SELECT id, max(row) AS last FROM {name}_row GROUP BY id HAVING count(*) > 1"
+_NEWEST = """
+SELECT one.id, one.text, one.words FROM {name}_row AS one
+ANTI JOIN {name}_twice AS twice ON one.id = twice.id AND one.row < twice.last
 """
-_NEWEST = "SELECT id, text, words FROM {name}_row ANTI JOIN {name}_older USING (id, row)"
 _COUNT = "SELECT count(*), count(*) FILTER (WHERE words = '') FROM {name}"
 
 
