@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -284,6 +284,15 @@ def _batches(dates: list[Date]) -> Iterator[list[Date]]:
         yield batch
 
 
+def _put(folder: Path, place: Path) -> None:
+    """Move a folder to its place; if one is there, another attempt at the same was faster."""
+    try:
+        folder.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
+
+
 def _tally_batch(
     made: Path, config: PairsConfig, engine: DuckDB, batch: list[Date]
 ) -> list[TallyEntry]:
@@ -295,8 +304,8 @@ def _tally_batch(
             tallied = Path(temporary, "tallies", f"date={date.date}")
             place = tally_folder(made, date.task, date.date)
             place.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError, FileNotFoundError):  # done before; nothing in it
-                tallied.rename(place)
+            if tallied.exists():
+                _put(tallied, place)
     return [
         TallyEntry(d.task, d.date, d.rows, d.latest, d.names, d.digest, counts.get(d.date, {}))
         for d in batch
