@@ -3,11 +3,8 @@
 import json
 import os
 import random
-import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -372,28 +369,3 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
         service.client = httpx.Client(base_url=service.url, timeout=60)
         assert service.metric("pintext_http_requests_total") > asked  # what it counted is kept
         assert service.stop() == 0
-
-
-# --- whatever is sent -----------------------------------------------------------------------------
-
-
-def test_no_request_that_a_machine_thinks_of_breaks_it(tmp_path: Path) -> None:
-    """Schemathesis over the OpenAPI document: examples, boundaries, random and damaged requests."""
-    build(tmp_path / "index", 100)
-    (tmp_path / "labels.txt").write_text("oak\nglacier\n", encoding="utf-8")
-    nightly = os.environ.get("PINTEXT_NIGHTLY") == "1"
-    options = ("--labels", tmp_path / "labels.txt", "--write-token", "env:PIN_TOKEN")
-    with Served(tmp_path / "index", *options, env={"PIN_TOKEN": TOKEN}) as service:
-        command = [sys.executable, "-m", "schemathesis.cli"]
-        command += ["--config-file", str(Path(__file__).with_name("schemathesis.toml"))]
-        command += ["run", f"{service.url}/openapi.json", "--seed", "7", "--no-color"]
-        command += ["--max-examples", "400" if nightly else "5"]
-        command += ["--header", f"Authorization: Bearer {TOKEN}"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=3600)
-        assert done.returncode == 0, done.stdout[-20_000:]
-        cases = int(re.findall(r"(\d+) generated", done.stdout)[0])
-        assert cases > (5000 if nightly else 300)
-        statuses = {line["status"] for line in service.log() if line["event"] == "request"}
-        assert {200, 400} <= statuses
-        assert not {status for status in statuses if status >= 500 and status != 503}
-        assert service.client.post("/v1/search", json={"query": "oak"}).status_code == 200
