@@ -23,6 +23,7 @@ GOOD_AND_BAD: dict[str, tuple[Any, Any, Any]] = {
     "learning_rate": (10.0, 0.0, 10.5),
     "batch_size": (128, 64, 200),
     "task_weights": ({"search": 0.0}, {"search": -1.0}, {"search": "much"}),
+    "task_balance": (1, 1.5, "even"),
     "min_count": (1, 0, 1.5),
     "max_words": (1, 0, 2**31),
     "max_tokens": (1, 0, 2**31),

@@ -198,6 +198,26 @@ def test_a_weight_of_the_task_is_a_weight_of_its_pairs(planted: Path, tmp_path: 
     assert by_task.fingerprint != train(planted, QUICK).fingerprint
 
 
+def test_small_tasks_weigh_more_by_the_balance(tmp_path: Path) -> None:
+    """Four times fewer pairs weigh twice as much at a balance of 0.5, four times at 1."""
+    few = [("a", f"q{n % 9} x{n % 5}", f"p{n % 9} y{n % 7}") for n in range(100)]
+    many = [("b", f"q{n % 9} z{n % 5}", f"p{n % 9} w{n % 7}") for n in range(400)]
+    pairs = write_dataset(tmp_path, frame(*few, *many))
+
+    def rows(**settings: Any) -> Any:
+        return train(
+            pairs, TrainConfig(**{**QUICK.to_dict(), "validation": 0.0, **settings})
+        ).embeddings
+
+    plain = rows(task_balance=0.0)
+    for balance, weight in ((0.5, 2.0), (1.0, 4.0)):
+        expected = rows(task_balance=0.0, task_weights={"a": weight})
+        np.testing.assert_array_equal(rows(task_balance=balance), expected)
+        assert not np.array_equal(plain, expected)
+    both = rows(task_balance=0.5, task_weights={"a": 3.0})
+    np.testing.assert_array_equal(both, rows(task_balance=0.0, task_weights={"a": 6.0}))
+
+
 def test_a_task_of_weight_zero_changes_nothing(tmp_path: Path) -> None:
     rows = [("a", "oak", "wood"), ("b", "x", "y"), ("b", "z", "w")]
     pairs = write_dataset(tmp_path, frame(*rows * 20))

@@ -137,6 +137,15 @@ class TrainConfig(Config, frozen=True):
         dict[str, Annotated[float, Meta(ge=0)]],
         Meta(description="weight of a task's loss in the sum over tasks; 1 where not given"),
     ] = {}
+    task_balance: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="a small task weighs more: its weight is multiplied by (pairs of the "
+            "largest task / own pairs) to this power; 0: all pairs count alike, 1: all tasks",
+        ),
+    ] = 0.5
     min_count: Annotated[
         int, Meta(ge=1, description="words seen less often in the pairs get no row")
     ] = 5

@@ -64,8 +64,10 @@ class Run:
 
     def _rules(self) -> Rules:
         weights = [self.config.task_weights.get(task, 1.0) for task in self.corpus.tasks]
+        pairs = np.diff(self.corpus.arrays.pair_starts)
+        balance = (pairs.max() / np.maximum(pairs, 1)) ** self.config.task_balance
         with np.errstate(over="ignore"):  # an infinite weight shows as an infinite loss
-            task_weights = np.array(weights).astype(np.float32)
+            task_weights = (np.array(weights) * balance).astype(np.float32)
         return Rules(
             seed=self.config.seed,
             loss=Loss(
