@@ -122,6 +122,12 @@ def test_a_walk_over_related_pins_and_back(visit: Visits, site: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(second)
 
 
+def test_only_what_may_help_is_offered_where_no_pin_is_found(visit: Visits, site: str) -> None:
+    page = visit.open(f"{site}?q=zebra&mode=text")
+    expect(page.locator(".state")).to_contain_text("None of its words is in the dictionary")
+    expect(page.locator(".state a")).to_have_count(0)
+
+
 @pytest.mark.parametrize("mode", ["hybrid", "compare"])
 def test_what_people_wrote_stays_text(visit: Visits, site: str, mode: str) -> None:
     page = visit.open(f"{site}?q=cupboards&k=60&mode={mode}")

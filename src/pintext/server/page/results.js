@@ -143,20 +143,19 @@ function more(state) {
 }
 
 function noPin(state, { unknown_words: unknown }) {
+  const known = distinctWords(state.q).length > unknown.length;
   const other = state.mode === "text" ? "embedding" : "hybrid";
-  const detail = unknown.length
-    ? "None of its words is in the dictionary or in a pin. Try other words."
-    : "Try fewer or other words.";
   const href = address({ q: state.q, mode: other });
-  const link =
-    state.mode === other
-      ? null
-      : h("p", {}, h("a", { class: "button", href }, `Search by ${other}`));
-  return empty(
-    "No pin was found",
-    state.mode === "text" ? "No pin has these words." : detail,
-    link,
-  );
+  const link = h("p", {}, h("a", { class: "button", href }, `Search by ${other}`));
+  let detail = "Try fewer or other words.";
+  if (!known) detail = "None of its words is in the dictionary or in a pin. Try other words.";
+  else if (state.mode === "text") detail = "No pin has these words.";
+  return empty("No pin was found", detail, known && state.mode !== other && link);
+}
+
+function distinctWords(query) {
+  const words = pieces(query).map(({ word }) => word);
+  return [...new Set(words.filter(Boolean))];
 }
 
 /** The words of the query above the results: lit by a word of a pin, and lighting the pins. */
@@ -164,13 +163,7 @@ class Strip {
   constructor(query, { unknown_words: unknown, hits }) {
     this.cards = [];
     const missing = new Set(unknown);
-    const words = [
-      ...new Set(
-        pieces(query)
-          .map(({ word }) => word)
-          .filter(Boolean),
-      ),
-    ];
+    const words = distinctWords(query);
     this.buttons = words.map((word) => ({ word, button: this.button(word, missing.has(word)) }));
     const group = h(
       "div",
