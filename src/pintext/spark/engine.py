@@ -1,5 +1,7 @@
 """The engine of the joins of :mod:`pintext.pairing` on Spark: the same statements."""
 
+import secrets
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +49,7 @@ class _Spark(Engine):
         self._session = session
         self._memory_gb = memory_gb
         self._folder = folder
-        self._written = 0
+        self._tables: dict[str, Path] = {}
 
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self._frame(sql, values).collect()]
@@ -57,11 +59,13 @@ class _Spark(Engine):
 
     def table(self, name: str, sql: str, **values: Any) -> None:
         frame = self._frame(sql, values)
-        self._written += 1
-        folder = self._folder / f"{name}-{self._written}"
+        folder = self._folder / f"{name}-{secrets.token_hex(4)}"
         frame.write.parquet(file_uri(folder), compression="snappy")
         kept = self._session.read.schema(frame.schema).parquet(file_uri(folder, pattern=True))
         kept.createOrReplaceTempView(name)
+        if old := self._tables.get(name):
+            shutil.rmtree(old)
+        self._tables[name] = folder
 
     def files(self, name: str, files: Sequence[Path]) -> None:
         paths = [file_uri(file, pattern=True) for file in files]
