@@ -164,6 +164,8 @@ class Snapshot:
         """The rows of every pin, in their order."""
         from tantivy import Query
 
+        if len(self) == len(self.rows):  # nothing was replaced, deleted or left behind
+            return np.arange(len(self))
         return self._rows_of(Query.all_query(), len(self))
 
     def rows_of(self, filtered: Filtered) -> I64:
