@@ -4,12 +4,15 @@ import math
 import sys
 from collections import Counter, defaultdict
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
-from pintext.demo import data
+from pintext.config import TrainConfig
+from pintext.demo import data, run
 from pintext.demo.data import (
     ABOUT,
     Limits,
@@ -324,3 +327,20 @@ def test_products_to_index_have_the_aisle_that_search_asks_for() -> None:
         {"id": "p3", "title": "spaghetti", "aisle": "pasta"},
         {"id": "p4", "title": "dry cat food", "aisle": "cat food"},
     ]
+
+
+def test_the_demo_says_which_epoch_it_keeps(
+    small: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learning rate far too high: training soon gets worse and is stopped."""
+    monkeypatch.setattr(run, "grocery_pairs", lambda: small)
+    config = TrainConfig(dim=2, epochs=40, min_count=1, learning_rate=10, patience=1)
+    monkeypatch.setattr(run, "CONFIG", config)
+    told = StringIO()
+    model = run.run_demo(tmp_path / "model", tmp_path / "index", console=Console(file=told))
+    ran, best = model.card["epochs"], model.card["best_epoch"]
+    assert ran == best + 1 < 40
+    assert (
+        f"all tasks: stopped after epoch {ran}; recall@10 of the held-out queries was best in "
+        f"epoch {best}, which is kept\n"
+    ) in told.getvalue()

@@ -1,10 +1,12 @@
 """Questions, rankers, slices and the report: small data whose right answers are known."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -14,10 +16,12 @@ from pintext.errors import ConfigError, DataError
 from pintext.evaluation import EvaluateConfig, evaluate, write_report
 from pintext.evaluation.baselines import dictionary, open_baseline
 from pintext.evaluation.bootstrap import compare, draws, estimate, holm
+from pintext.evaluation.charts import recall_curves
 from pintext.evaluation.coverage import contributions, coverage, task_overlaps
 from pintext.evaluation.fusion import ReciprocalRank, WeightedSum
 from pintext.evaluation.labels import interest_question, read_labels
 from pintext.evaluation.metrics import metric, mrr, only, recall
+from pintext.evaluation.page import html_page
 from pintext.evaluation.questions import Question, Scores, places_of, retrieval_question
 from pintext.evaluation.rankers import (
     BM25,
@@ -29,7 +33,7 @@ from pintext.evaluation.rankers import (
     unit_vectors,
 )
 from pintext.evaluation.recall import recall_of
-from pintext.evaluation.report import mark, markdown
+from pintext.evaluation.report import mark, markdown, table_rows
 from pintext.evaluation.retraining import train_parts, train_unsupervised
 from pintext.evaluation.run import retrieval_questions
 from pintext.evaluation.slices import slices_of
@@ -547,6 +551,44 @@ def test_a_report(folder: Path, model: PinTextModel, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="exists already"):
         write_report(report, tmp_path / "0")
     write_report(report, tmp_path / "0", overwrite=True)
+
+
+@pytest.mark.parametrize("queries", [1, 9, 10])
+def test_too_few_queries_compare_nothing(
+    folder: Path, model: PinTextModel, tmp_path: Path, queries: int
+) -> None:
+    """Nine queries that all favour the model might be chance, however they are drawn."""
+    words = [*TOPICS["kitchen"], *TOPICS["travel"]]
+    lines = [
+        f"__label__{'kitchen' if word in TOPICS['kitchen'] else 'train_ride'} {word}"
+        for word in words[-queries:]
+    ]
+    (tmp_path / "labels.txt").write_text("\n".join(lines) + "\n")
+    report = evaluate(model, labels=[tmp_path / "labels.txt"], config=EvaluateConfig(resamples=200))
+    (result,) = report.results
+    verdicts = {row["model is"] for row in table_rows(result)}
+    page, text = html_page(report), markdown(report)
+    few = queries < 10
+    assert any(row.compared for row in result.rows) is not few
+    assert (verdicts == {"too few queries to say", ""}) is few
+    for told in (page, text):
+        assert ("too few queries to compare." in told) is few
+        assert ("nothing is compared with fewer than 10" in told) is few
+        assert (f"{queries} quer{'y' if queries == 1 else 'ies'}, " in told) is True
+    assert ("<strong>too few queries to compare</strong>" in page) is few
+    assert ("95% intervals</h3>" in page) is not few
+    assert ('class="whisker"' in page) is not few
+    assert ('class="interval"' in page) is not few
+
+
+def test_recall_curves_end_with_the_candidates(folder: Path, model: PinTextModel) -> None:
+    report = evaluate(model, folder / "split-pairs", config=EvaluateConfig(resamples=100))
+    result = report.result("retrieval", "search")
+    for candidates, ends in ((77, ["20", "50", "77"]), (51, ["10", "20", "51"]), (1, ["1"])):
+        there = msgspec.structs.replace(result, candidates=candidates)
+        svg = recall_curves(there, report.curve_ks)
+        axis = re.findall(r'text-anchor="middle">([\d,]+)</text>', svg)
+        assert axis[-3:] == ends
 
 
 def test_names_cannot_break_the_markdown(folder: Path, model: PinTextModel) -> None:

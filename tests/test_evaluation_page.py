@@ -70,6 +70,17 @@ def test_no_text_is_taken_for_markup(visit: Visits, url: str) -> None:
     assert page.locator("h1").text_content() == f"How good is {HOSTILE}?"
 
 
+def test_no_label_of_a_chart_is_cut(visit: Visits, url: str) -> None:
+    page = visit.open(url)
+    cut = page.locator("svg text").evaluate_all(
+        """texts => texts.filter(text => {
+            const box = text.getBBox(), all = text.ownerSVGElement.viewBox.baseVal;
+            return box.x < 0 || box.x + box.width > all.width;
+        }).map(text => text.textContent)"""
+    )
+    assert cut == []
+
+
 def test_tables_sort_by_number_and_back(visit: Visits, url: str, report: Report) -> None:
     page = visit.open(url)
     rows = report.result("retrieval", "search").rows

@@ -16,6 +16,7 @@ import pytest
 
 from pintext.embed import FINGERPRINT_KEY
 from pintext.index import IndexConfig, PinIndex
+from pintext.text import split
 from serving import Served, until
 from some_models import WORDS, some_model
 from test_server import problem
@@ -53,6 +54,17 @@ def served(index: PinIndex) -> Iterator[Served]:
     options = ("--recall-share", 1, "--write-token", "env:PIN_TOKEN", "--workers", 2)
     with Served(index.folder, *options, env={"PIN_TOKEN": TOKEN}) as service:
         yield service
+
+
+def test_examples_are_the_first_words_of_pins(client: httpx.Client) -> None:
+    examples = client.get("/info").json()["examples"]
+    starts = set()
+    for title, text in some_pins(400).select("title", "text").iter_rows():
+        words = split(f"{title} {text}")
+        starts.add(" ".join([word for word in words if len(word) > 2][:3]))
+    assert 2 < len(examples) <= 8
+    assert len(set(examples)) == len(examples)
+    assert starts.issuperset(examples)
 
 
 @pytest.fixture

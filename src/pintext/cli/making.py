@@ -79,6 +79,7 @@ def train(
       pintext train pairs/ --out model/ --resume
     """
     from pintext.pairs import PairSource
+    from pintext.training.progress import kept_epoch
     from pintext.training.trainer import train as learn
 
     config = config_from(TrainConfig, config_file, typed)
@@ -103,10 +104,8 @@ def train(
         note(f"{pairs}: {source.report.summary()}")
     for caution in model.card["cautions"]:
         note(f"warning: {caution}")
-    ran, best = model.card["epochs"], model.card["best_epoch"]
-    if best < ran and not quiet:
-        stopped = f"stopped after epoch {ran}; " if ran < config.epochs else ""
-        note(f"{stopped}recall@10 of the held-out queries was best in epoch {best}, which is kept")
+    if (kept := kept_epoch(model.card, config.epochs)) and not quiet:
+        note(kept)
     show_model(model, out, table=as_table(force_json))
 
 

@@ -23,7 +23,7 @@ from pintext.evaluation.run import retrieval_questions
 from pintext.index import IndexConfig, PinIndex
 from pintext.model import PinTextModel
 from pintext.pairs import PairSource, write_pairs
-from pintext.training.progress import Progress
+from pintext.training.progress import Progress, kept_epoch
 from pintext.training.trainer import train
 
 __all__ = ["run_demo"]
@@ -80,6 +80,7 @@ def run_demo(
             threads=threads,
             callback=callback,
         )
+        _tell_epoch(say, "all tasks", model)
         _tell_words(say, model)
         _tell_products(say, model, asked["related_pins"].candidates)
         rankers: list[Ranker] = [Popularity(), BM25()]
@@ -87,6 +88,7 @@ def run_demo(
             alone = Path(folder) / task
             write_pairs(pairs.filter(pl.col("task") == task), alone)
             single = train(alone, CONFIG, threads=threads, callback=callback)
+            _tell_epoch(say, f"{task} alone", single)
             rankers.append(dictionary(f"PinText, {task} alone", single))
     rankers.append(dictionary("PinText, all tasks", model))
     _tell_retrieval(say, rankers, asked)
@@ -134,6 +136,12 @@ def _tell_pairs(say: Console, pairs: pl.DataFrame) -> None:
     for task, what in ABOUT.items():
         say.print(f"[bold]{task}[/]: {what}")
     say.print()
+
+
+def _tell_epoch(say: Console, learned: str, model: PinTextModel) -> None:
+    """Why training ended before its progress reached 100 %."""
+    if kept := kept_epoch(model.card, CONFIG.epochs):
+        say.print(f"{learned}: {kept}", soft_wrap=True)
 
 
 def _tell_words(say: Console, model: PinTextModel) -> None:

@@ -9,9 +9,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Comparison", "Estimate", "compare", "draws", "estimate", "holm"]
+__all__ = ["LEAST_QUERIES", "Comparison", "Estimate", "compare", "draws", "estimate", "holm"]
 
 F64 = NDArray[np.float64]
+
+LEAST_QUERIES = 10
+"""With fewer queries nothing is compared: samples of so few say too little of other queries."""
 
 _PART = 4_000_000  # numbers of a part of the draws in memory
 

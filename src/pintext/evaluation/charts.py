@@ -5,11 +5,11 @@ Every function returns one ``<svg>`` whose title says in words what is seen. Cla
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from pintext.evaluation.coverage import Combination
-from pintext.evaluation.report import Row
+from pintext.evaluation.report import Result, Row
 from pintext.evaluation.vectors import MapPoint, Similarities
 
 __all__ = ["histogram", "intervals", "recall_curves", "upset", "word_map"]
@@ -44,11 +44,11 @@ def _ticks(highest: float) -> list[float]:
     return [round(step * i, 10) for i in range(int(highest / step + 1e-9) + 1)]
 
 
-def intervals(rows: Sequence[Row], metric: str) -> str:
-    """A point with its interval for each ranker."""
-    left, right, step, top = 250, 70, 25, 8
-    found = [(row, row.metrics[metric]) for row in rows]
-    highest = max(max(one.high for _, one in found), 1e-9)
+def intervals(result: Result, metric: str) -> str:
+    """A point for each ranker, with its interval where there are enough queries for one."""
+    left, right, step, top = 290, 70, 25, 8
+    found = [(row, row.metrics[metric]) for row in result.rows]
+    highest = max(*(one.high if result.enough else one.mean for _, one in found), 1e-9)
     scale = (_WIDTH - left - right) / highest
     bottom = top + step * len(found)
     parts = []
@@ -58,12 +58,14 @@ def intervals(rows: Sequence[Row], metric: str) -> str:
     for i, (row, one) in enumerate(found):
         y = top + step * (i + 0.5)
         strong = ' class="strong"' if i == len(found) - 1 else ""
-        shown = row.ranker if len(row.ranker) <= 38 else row.ranker[:37] + "…"
-        told = f"{row.ranker}: {one.mean:.4f}, interval {one.low:.4f} to {one.high:.4f}"
+        shown = row.ranker if len(row.ranker) <= 34 else row.ranker[:33] + "…"
+        told, whisker = f"{row.ranker}: {one.mean:.4f}", ""
+        if result.enough:
+            told += f", interval {one.low:.4f} to {one.high:.4f}"
+            whisker = _line(left + one.low * scale, y, left + one.high * scale, y, "whisker")
         parts.append(
-            f'<g class="kind-{row.kind}"><title>{escape(told)}</title>'
-            + _line(left + one.low * scale, y, left + one.high * scale, y, "whisker")
-            + f'<circle cx="{left + one.mean * scale:.1f}" cy="{y:.1f}" r="5.5" class="dot"/></g>'
+            f'<g class="kind-{row.kind}"><title>{escape(told)}</title>{whisker}'
+            f'<circle cx="{left + one.mean * scale:.1f}" cy="{y:.1f}" r="5.5" class="dot"/></g>'
             + _text(left - 12, y + 4, shown, "end", strong)
             + _text(_WIDTH - right + 14, y + 4, f"{one.mean:.3f}", "start", strong)
         )
@@ -71,11 +73,11 @@ def intervals(rows: Sequence[Row], metric: str) -> str:
     return _svg(_WIDTH, bottom + 24, f"{metric} of each ranker; {best} is highest", parts)
 
 
-def recall_curves(
-    curves: Mapping[str, Sequence[float]], ks: Sequence[int], rows: Sequence[Row]
-) -> str:
+def recall_curves(result: Result, ks: Sequence[int]) -> str:
     """Recall by the number of results, of the model and of the best ranker of every other kind."""
-    left, right, top, height = 46, 230, 12, 300
+    left, right, top, height = 46, 290, 12, 300
+    rows = result.rows
+    ks, curves = _to_the_end(result, ks)
     metric = next(iter(rows[-1].metrics))
     chosen: dict[str, Row] = {}
     for row in rows[:-1]:
@@ -84,7 +86,7 @@ def recall_curves(
             chosen[row.kind] = row
     shown = [*chosen.values(), rows[-1]]
     highest = max(max(curves[row.ranker]) for row in shown) or 1.0
-    longest = math.log(ks[-1] / ks[0])
+    longest = math.log(ks[-1] / ks[0]) or 1.0
 
     def place(k: int, value: float) -> tuple[float, float]:
         x = left + (_WIDTH - left - right) * math.log(k / ks[0]) / longest
@@ -115,6 +117,20 @@ def recall_curves(
             + _text(_WIDTH - right + 27, y + 4, name, "start", strong)
         )
     return _svg(_WIDTH, top + height + 46, "Recall by the number of results", parts)
+
+
+def _to_the_end(result: Result, ks: Sequence[int]) -> tuple[list[int], dict[str, list[float]]]:
+    """The curves up to the number of candidates, beyond which no more can be found."""
+    ends = [i for i, k in enumerate(ks) if k >= result.candidates]
+    if not ends:
+        return list(ks), result.curves
+    # A figure just before the last one would stand on top of it.
+    kept = [i for i, k in enumerate(ks) if 1.25 * k <= result.candidates and k < result.candidates]
+    curves = {
+        name: [*(values[i] for i in kept), values[ends[0]]]
+        for name, values in result.curves.items()
+    }
+    return [*(ks[i] for i in kept), result.candidates], curves
 
 
 def _apart(wanted: Sequence[float], least: float) -> list[float]:

@@ -11,8 +11,8 @@ from html import escape
 from importlib.resources import files
 
 from pintext.evaluation import charts
-from pintext.evaluation.bootstrap import Estimate
-from pintext.evaluation.report import Report, Result, Row, heading, mark
+from pintext.evaluation.bootstrap import LEAST_QUERIES
+from pintext.evaluation.report import Report, Result, Row, counted, heading, mark
 
 __all__ = ["html_page"]
 
@@ -75,12 +75,15 @@ def _cards(report: Report) -> Iterator[str]:
         best = max(rivals, key=lambda row: row.metrics[metric].mean)
         mine, theirs = model.metrics[metric].mean, best.metrics[metric].mean
         surely = {"+": "better", "-": "worse", "": "no certain difference"}
-        change = f", {mine / theirs - 1:+.0%}" if theirs > 0 else ""
+        verdict, change = "too few queries to compare", ""
+        if result.enough:
+            verdict = surely[mark(best.compared[metric])]
+            change = f", {mine / theirs - 1:+.0%}" if theirs > 0 else ""
         yield (
             f'<li class="card"><strong>{escape(heading(result))}</strong>'
             f'<div class="figure">{mine:.3f}</div><p class="soft">{escape(metric)} of '
             f"{escape(model.ranker)}</p><p>Best without engagement: {escape(best.ranker)}, "
-            f"{theirs:.3f}{change}: <strong>{surely[mark(best.compared[metric])]}</strong></p></li>"
+            f"{theirs:.3f}{change}: <strong>{verdict}</strong></p></li>"
         )
 
 
@@ -95,21 +98,20 @@ def _questions(report: Report) -> Iterator[tuple[str, str, str]]:
             if (other.protocol, other.task) == (result.protocol, result.task)
         ]
         metric = next(iter(result.rows[-1].metrics))
-        percent = report.settings["confidence"]
+        percent = f", with {report.settings['confidence']:.0%} intervals" if result.enough else ""
         body = (
-            f'<p class="soft">{result.queries:,} queries, {result.answers:,} right answers, '
-            f"{result.candidates:,} candidates.</p>"
-            f"<h3>{escape(metric)}, with {percent:.0%} intervals</h3>"
-            f"<figure>{charts.intervals(result.rows, metric)}</figure>{_kinds(result.rows)}"
+            f'<p class="soft">{result.size}.</p><h3>{escape(metric)}{percent}</h3>'
+            f"<figure>{charts.intervals(result, metric)}</figure>{_kinds(result.rows)}"
         )
         if result.protocol == "retrieval":
             body += (
                 "<h3>Recall by the number of results</h3><figure>"
-                f"{charts.recall_curves(result.curves, report.curve_ks, result.rows)}"
+                f"{charts.recall_curves(result, report.curve_ks)}"
                 "<figcaption>The model, and the best row of every other kind.</figcaption></figure>"
             )
         options = "".join(
-            f'<option value="slice-{i}">{escape(other.slice)} ({other.queries:,} queries)</option>'
+            f'<option value="slice-{i}">{escape(other.slice)} '
+            f"({counted(other.queries, 'query', 'queries')})</option>"
             for i, other in same
         )
         tables = "".join(
@@ -149,10 +151,7 @@ def _table(result: Result) -> str:
     body = []
     for row in result.rows:
         cells = "".join(
-            _cell(
-                row.metrics[name].mean, _estimate(row.metrics[name], mark(row.compared.get(name)))
-            )
-            for name in metrics
+            _cell(row.metrics[name].mean, _estimate(result, row, name)) for name in metrics
         )
         css = ' class="model"' if row is result.rows[-1] else ""
         body.append(f'<tr{css}><th scope="row">{escape(row.ranker)}</th>{cells}</tr>')
@@ -162,14 +161,18 @@ def _table(result: Result) -> str:
     )
 
 
-def _estimate(one: Estimate, sign: str) -> str:
+def _estimate(result: Result, row: Row, metric: str) -> str:
+    one = row.metrics[metric]
+    if not result.enough:
+        return f"{one.mean:.4f}"
     marks = {
         "+": '<span class="better" title="the model is better than this">▲</span>',
         "-": '<span class="worse" title="the model is worse than this">▼</span>',
         "": "",
     }
     return (
-        f'{one.mean:.4f} <span class="interval">{one.low:.3f}–{one.high:.3f}</span> {marks[sign]}'
+        f'{one.mean:.4f} <span class="interval">{one.low:.3f}–{one.high:.3f}</span> '
+        f"{marks[mark(row.compared.get(metric))]}"
     )
 
 
@@ -185,10 +188,7 @@ def _tasks(report: Report) -> Iterator[tuple[str, str, str]]:
         cells = ""
         for result in results:
             row = next(row for row in result.rows if row.ranker == ranker)
-            cells += _cell(
-                row.metrics[metric].mean,
-                _estimate(row.metrics[metric], mark(row.compared.get(metric))),
-            )
+            cells += _cell(row.metrics[metric].mean, _estimate(result, row, metric))
         css = ' class="model"' if ranker == parts[-1] else ""
         body.append(f'<tr{css}><th scope="row">{escape(ranker)}</th>{cells}</tr>')
     head = _head(["trained on", *(result.task for result in results)])
@@ -291,7 +291,8 @@ def _reading(report: Report) -> str:
     return (
         '<h2 id="reading">How to read this</h2><p>▲ the model is better than this row, ▼ it is '
         "worse, with p &lt; 0.05: paired bootstrap over queries, Holm's correction over the rows "
-        "of a table. No mark: chance may explain the difference. All pins of a task compete, less "
-        "the query itself and the pins that training has shown it. Metrics are expectations over "
-        f"the orders of equal scores.</p><ul>{notes}</ul>"
+        "of a table. No mark: chance may explain the difference, or there are fewer than "
+        f"{LEAST_QUERIES} queries, too few to compare. All pins of a task compete, less the query "
+        "itself and the pins that training has shown it. Metrics are expectations over the orders "
+        f"of equal scores.</p><ul>{notes}</ul>"
     )

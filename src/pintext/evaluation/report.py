@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from pintext.evaluation.bootstrap import Comparison, Estimate
+from pintext.evaluation.bootstrap import LEAST_QUERIES, Comparison, Estimate
 from pintext.evaluation.coverage import Combination, Contribution, Covered
 from pintext.evaluation.rankers import Kind
 from pintext.evaluation.vectors import MapPoint, Similarities
 
-__all__ = ["Report", "Result", "Row", "markdown", "table_rows"]
+__all__ = ["Report", "Result", "Row", "counted", "heading", "mark", "markdown", "table_rows"]
 
 Protocol = Literal["retrieval", "interests"]
 
@@ -26,7 +26,8 @@ class Row(msgspec.Struct, frozen=True):
         kind: what sort of thing it is.
         metrics: each metric's mean over queries, with its interval.
         compared: each metric of the evaluated model less that of this ranker, with interval and
-            p-value (adjusted by Holm over the rows); none for the model itself.
+            p-value (adjusted by Holm over the rows); none for the model itself, nor where there are
+            fewer than ten queries.
     """
 
     ranker: str
@@ -55,6 +56,22 @@ class Result(msgspec.Struct, frozen=True):
     candidates: int
     rows: list[Row]
     curves: dict[str, list[float]] = {}
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough queries to compare rankers and to give intervals."""
+        return self.queries >= LEAST_QUERIES
+
+    @property
+    def size(self) -> str:
+        """How many queries, answers and candidates there are, in words."""
+        parts = [
+            counted(self.queries, "query", "queries"),
+            counted(self.answers, "answer", "answers"),
+            counted(self.candidates, "candidate", "candidates"),
+        ]
+        few = "" if self.enough else "; too few queries to compare"
+        return ", ".join(parts) + few
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +127,11 @@ def mark(comparison: Comparison | None) -> str:
     return "+" if comparison.difference > 0 else "-"
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def heading(result: Result) -> str:
     """What a table shows, in words."""
     protocol = {"retrieval": "Held-out retrieval", "interests": "Interest classification"}
@@ -122,7 +144,8 @@ def table_rows(result: Result) -> Iterator[dict[str, Any]]:
     for row in result.rows:
         first = next(iter(row.metrics))
         means = {name: estimate.mean for name, estimate in row.metrics.items()}
-        yield {"": row.ranker, **means, "model is": _verdict(row, first)}
+        few = "" if result.enough or row is result.rows[-1] else "too few queries to say"
+        yield {"": row.ranker, **means, "model is": few or _verdict(row, first)}
 
 
 def _verdict(row: Row, metric: str) -> str:
@@ -147,8 +170,7 @@ def markdown(report: Report) -> str:
         lines += [
             f"## {_plain(heading(result))}",
             "",
-            f"{result.queries:,} queries, {result.answers:,} answers, "
-            f"{result.candidates:,} candidates.",
+            f"{result.size}.",
             "",
             f"| | {' | '.join(metrics)} |",
             f"|---|{'---|' * len(metrics)}",

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from pintext.evaluation.bootstrap import Comparison, compare, draws, estimate, holm
+from pintext.evaluation.bootstrap import LEAST_QUERIES, Comparison, compare, draws, estimate, holm
 from pintext.evaluation.metrics import Places, metric, only, recall
 from pintext.evaluation.questions import Question
 from pintext.evaluation.rankers import Ranker
@@ -94,7 +94,7 @@ def _rows(
     flat = values.reshape(len(rankers) * len(names), -1)
     drawn = draws(flat, config.resamples, config.seed).reshape(shape)
     compared: list[dict[str, Comparison]] = [{} for _ in rankers]
-    for m, name in enumerate(names):
+    for m, name in enumerate(names if values.shape[2] >= LEAST_QUERIES else ()):
         found = [
             compare(values[-1, m], drawn[-1, m], values[r, m], drawn[r, m], config.confidence)
             for r in range(len(rankers) - 1)

@@ -8,12 +8,13 @@ import polars as pl
 from pintext.config import TrainConfig
 from pintext.errors import DataError
 from pintext.evaluation.baselines import dictionary, open_baseline
+from pintext.evaluation.bootstrap import LEAST_QUERIES
 from pintext.evaluation.coverage import contributions, coverage, task_overlaps
 from pintext.evaluation.fusion import ReciprocalRank, WeightedSum
 from pintext.evaluation.labels import interest_question, read_labels
 from pintext.evaluation.questions import Question, places_of, retrieval_question
 from pintext.evaluation.rankers import BM25, Embedding, Popularity, Random, Ranker, TfIdf
-from pintext.evaluation.report import Report, Result
+from pintext.evaluation.report import Report, Result, counted
 from pintext.evaluation.results import CURVE_KS, Asked, results_of
 from pintext.evaluation.retraining import TRAINED, train_parts, train_unsupervised
 from pintext.evaluation.settings import EvaluateConfig
@@ -243,5 +244,9 @@ def _notes(asked: Sequence[Asked]) -> Iterator[str]:
         question = one.question
         if one.protocol == "retrieval" and not question.frequency.any():
             yield f"{one.task}: no query that is asked was seen in training."
-        if len(question.queries) < _FEW_QUERIES:
-            yield f"{one.task}: only {len(question.queries)} queries; the intervals are wide."
+        number = len(question.queries)
+        only = f"{one.task}: only {counted(number, 'query', 'queries')}"
+        if number < LEAST_QUERIES:
+            yield f"{only}; nothing is compared with fewer than {LEAST_QUERIES}."
+        elif number < _FEW_QUERIES:
+            yield f"{only}; the intervals are wide."

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pintext.evaluation.bootstrap import LEAST_QUERIES
 from pintext.evaluation.questions import Question
 from pintext.text import words_of
 from pintext.vocabulary import Vocabulary
@@ -16,7 +17,6 @@ Mask = NDArray[np.bool_]
 
 ALL = "all"
 _HEAD, _TORSO = 0.5, 0.8
-_LEAST_QUERIES = 10
 _MOST_VALUES = 20
 
 
@@ -64,7 +64,7 @@ def slices_of(
     return [
         part
         for part in made
-        if part.name == ALL or (part.queries.sum() >= _LEAST_QUERIES and not _is_all(part, whole))
+        if part.name == ALL or (part.queries.sum() >= LEAST_QUERIES and not _is_all(part, whole))
     ]
 
 

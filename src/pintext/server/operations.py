@@ -10,7 +10,6 @@ from pintext.server.shapes import Health, IndexInfo, Info, ModelInfo, Ready
 
 __all__ = ["ROUTES"]
 
-_MANY_EXAMPLES = 8
 _INFO = Info(
     version="0.1.0",
     model=ModelInfo("0f3c51a2b4d6e788", 96_000, 128, ["search", "home_feed"]),
@@ -62,7 +61,7 @@ async def info(service: Service) -> Info:
         index=_index_info(served.index),
         labels=len(served.labels or ()),
         keywords=len(served.keywords or ()),
-        examples=list(service.config.examples) or _frequent_words(service),
+        examples=list(served.examples),
     )
 
 
@@ -79,12 +78,6 @@ def _index_info(index: AnyIndex | None) -> IndexInfo | None:
         found.expected_recall,
         found.measured_recall,
     )
-
-
-def _frequent_words(service: Service) -> list[str]:
-    vocabulary = service.model.vocabulary
-    order = (-vocabulary.counts.sum(axis=0)).argsort(kind="stable")[:_MANY_EXAMPLES]
-    return [vocabulary.word(row) for row in order.tolist()]
 
 
 @get("/metrics", include_in_schema=False)

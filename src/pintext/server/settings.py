@@ -46,7 +46,8 @@ class ServeConfig(Config, frozen=True):
         str, Meta(description="file of pintext knn, which answers /v1/related first")
     ] = ""
     examples: Annotated[
-        tuple[str, ...], Meta(description="queries that the page offers to try")
+        tuple[str, ...],
+        Meta(description="queries that the page offers to try, instead of words of some pins"),
     ] = ()
     write_token: Annotated[
         str,

@@ -11,6 +11,7 @@ from pintext.index import PinIndex, ShardedIndex
 from pintext.index.manifest import MANIFEST, MODEL
 from pintext.index.sharded import AnyIndex
 from pintext.model import PinTextModel
+from pintext.server.example_queries import example_queries
 from pintext.server.neighbors import Neighbors
 from pintext.server.phrases import Phrases
 from pintext.server.remote_shard import RemoteShard
@@ -34,6 +35,7 @@ class Version:
         labels: for /v1/classify.
         keywords: for /v1/expand.
         neighbors: found beforehand.
+        examples: queries to try.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Version:
     labels: Phrases | None
     keywords: Phrases | None
     neighbors: Neighbors | None
+    examples: tuple[str, ...]
 
 
 def open_version(folders: Sequence[Path], config: ServeConfig) -> Version:
@@ -67,6 +70,7 @@ def open_version(folders: Sequence[Path], config: ServeConfig) -> Version:
         Phrases.read(model, config.labels, "label") if config.labels else None,
         Phrases.read(model, config.keywords, "keyword") if config.keywords else None,
         Neighbors(config.neighbors, model.fingerprint) if config.neighbors else None,
+        config.examples or example_queries(model, index),
     )
 
 

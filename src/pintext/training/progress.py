@@ -1,9 +1,10 @@
 """What training tells of itself while it runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["Phase", "Progress"]
+__all__ = ["Phase", "Progress", "kept_epoch"]
 
 Phase = Literal["reading", "training", "epoch", "finished"]
 
@@ -44,3 +45,17 @@ class Progress:
     recall: dict[str, float] = field(default_factory=dict)
     rows_gathered: int = 0
     rows_changed: int = 0
+
+
+def kept_epoch(card: Mapping[str, Any], epochs: int) -> str:
+    """Which epoch training kept, in words; empty where it was the last one that ran.
+
+    Args:
+        card: of the trained model.
+        epochs: that were to run at most.
+    """
+    ran, best = card["epochs"], card["best_epoch"]
+    if best >= ran:
+        return ""
+    stopped = f"stopped after epoch {ran}; " if ran < epochs else ""
+    return f"{stopped}recall@10 of the held-out queries was best in epoch {best}, which is kept"
