@@ -99,8 +99,11 @@ def recall_curves(result: Result, ks: Sequence[int]) -> str:
             _line(left, y, _WIDTH - right, y, "grid"),
             _text(left - 8, y + 4, f"{tick:g}", "end"),
         ]
+    end = _WIDTH - right
     for k in ks:
-        parts.append(_text(place(k, 0)[0], top + height + 18, f"{k:,}", "middle"))
+        x = place(k, 0)[0]
+        if k == ks[-1] or end - x >= 32:  # nearer, the last figure would stand on top of it
+            parts.append(_text(x, top + height + 18, f"{k:,}", "middle"))
     parts.append(_text((left + _WIDTH - right) / 2, top + height + 38, "results (k)", "middle"))
     ends = sorted(shown, key=lambda row: -curves[row.ranker][-1])
     labels = _apart([place(ks[-1], curves[row.ranker][-1])[1] for row in ends], 17)
@@ -124,8 +127,7 @@ def _to_the_end(result: Result, ks: Sequence[int]) -> tuple[list[int], dict[str,
     ends = [i for i, k in enumerate(ks) if k >= result.candidates]
     if not ends:
         return list(ks), result.curves
-    # A figure just before the last one would stand on top of it.
-    kept = [i for i, k in enumerate(ks) if 1.25 * k <= result.candidates and k < result.candidates]
+    kept = [i for i, k in enumerate(ks) if k < result.candidates]
     curves = {
         name: [*(values[i] for i in kept), values[ends[0]]]
         for name, values in result.curves.items()
