@@ -20,7 +20,7 @@ demo: $(DEMO_READY)  ## train on real data, show what was learned; model and ind
 
 test: lint  ## every check: lint, types, layers, tests
 	@tools/system_packages.sh
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_READY)  ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -31,6 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
             kernel.unlink(missing_ok=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no process of tests ends long before another."""
+    items.sort(key=lambda item: not item.get_closest_marker("spark"))
+
+
 # For a module, not for the session: Playwright keeps an event loop running while it is open, beside
 # which no other test could call asyncio.run.
 @pytest.fixture(scope="module")
