@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,32 @@ def test_killed_at_any_moment(tmp_path: Path, model: PinTextModel) -> None:
         assert found == truth
     assert acknowledged >= KILLS
     assert cut > 0
+
+
+def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path: Path, model: PinTextModel) -> None:
+    """Tantivy refuses to write a file that is there; the next list of deleted pins is named so."""
+    folder = tmp_path / "index"
+    truth = {f"pin-{name}": f"w{name} w{name + 30}" for name in range(60)}
+    index = PinIndex.build(frame(truth), model, folder)
+    terms = index.snapshot.folder / "terms"
+    (segment,) = {path.name.partition(".")[0] for path in terms.glob("[0-9a-f]*.store")}
+    copy = tmp_path / "copy"  # tells what the next change would write
+    shutil.copytree(folder, copy)
+    PinIndex.open(copy).delete(["pin-1"])
+    (name,) = (path.name for path in (copy / terms.relative_to(folder)).glob("*.del"))
+    assert name.startswith(segment)
+    for content in (b"", b"half of a li"):
+        (terms / name).write_bytes(content)
+        reader = PinIndex.open(folder)  # it belongs to no commit, so it damages nothing
+        reader.verify()
+        assert contents(reader) == truth
+    assert index.delete(["pin-1"]) == 1
+    del truth["pin-1"]
+    (terms / f"{segment}.999.del").write_bytes(b"half")
+    assert index.upsert(frame({"pin-2": "w5 w6"})) == 1
+    truth["pin-2"] = "w5 w6"
+    assert contents(PinIndex.open(folder)) == truth == contents(index)
+    assert not (terms / f"{segment}.999.del").exists()
 
 
 def applied(pins: dict[str, str], step: dict[str, Any]) -> dict[str, str]:

@@ -39,11 +39,13 @@ __all__ = [
     "make_terms",
     "open_terms",
     "place",
+    "remove_leftovers",
     "writes",
 ]
 
 FOLDER = "terms"
 META = "meta.json"
+_DELETES = ".del"
 _MAGIC = 1337  # the last number of every file of Tantivy
 _BLOCK = 1 << 20
 
@@ -161,8 +163,13 @@ def _listed(number: int, column: pl.Series) -> pl.Series:
 # -------------------------------------------------------------------------------- checking
 
 
+class _Deletes(msgspec.Struct):
+    opstamp: int
+
+
 class _Segment(msgspec.Struct):
     segment_id: str
+    deletes: _Deletes | None = None
 
 
 class _Meta(msgspec.Struct):
@@ -188,6 +195,38 @@ def commits_of(folder: Path) -> int:
     return _meta(folder).opstamp
 
 
+def _committed(folder: Path, meta: _Meta) -> Iterator[Path]:
+    """The files of the last commit; without what a killed writer has left of the next one.
+
+    Raises:
+        FileNotFoundError: a segment has no file at all.
+    """
+    for segment in meta.segments:
+        stem = segment.segment_id.replace("-", "")
+        found = [path for path in folder.glob(f"{stem}.*") if path.suffix != _DELETES]
+        if not found:
+            raise FileNotFoundError(2, "missing", f"{stem}.*")
+        yield from found
+        if segment.deletes is not None:
+            yield folder / f"{stem}.{segment.deletes.opstamp}{_DELETES}"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed writer has left: the next one would stumble over files of its names.
+
+    Args:
+        folder: of the inverted index; the lock of the index is held, so nobody is writing.
+
+    Raises:
+        OSError: the disk refuses.
+        IndexFormatError: the list of the files is missing or damaged.
+    """
+    kept = {META, *(path.name for path in _committed(folder, _meta(folder)))}
+    for path in folder.iterdir():
+        if path.name not in kept and not path.name.startswith("."):
+            path.unlink(missing_ok=True)
+
+
 def check_terms(folder: Path, known: frozenset[str]) -> frozenset[str]:
     """Compare every committed file with the checksum at its end.
 
@@ -205,14 +244,10 @@ def check_terms(folder: Path, known: frozenset[str]) -> frozenset[str]:
         meta = _meta(folder)
         names = set()
         try:
-            for segment in meta.segments:
-                found = list(folder.glob(f"{segment.segment_id.replace('-', '')}.*"))
-                if not found:
-                    raise FileNotFoundError(2, "missing", f"{segment.segment_id}.*")  # noqa: TRY301
-                for path in found:
-                    if path.name not in known:
-                        _check_file(path)
-                    names.add(path.name)
+            for path in _committed(folder, meta):
+                if path.name not in known:
+                    _check_file(path)
+                names.add(path.name)
             return frozenset(names)
         except FileNotFoundError as error:
             if _meta(folder).opstamp == meta.opstamp:  # else a writer has just replaced the file

@@ -23,7 +23,7 @@ from pintext.index.building import (
 )
 from pintext.index.rows import RowWriter
 from pintext.index.snapshot import Snapshot
-from pintext.index.terms import writes
+from pintext.index.terms import FOLDER, remove_leftovers, writes
 from pintext.model import PinTextModel
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class _Change(NamedTuple):
 def _change(snapshot: Snapshot) -> Iterator[_Change]:
     """Begin a change; it counts when the body has ended, and not at all if the body fails."""
     folder, manifest = snapshot.folder, snapshot.manifest
+    try:
+        remove_leftovers(folder / FOLDER)
+    except OSError as error:
+        raise PinIndexError(f"{folder}: cannot be written: {reason(error)}") from None
     terms: tantivy.IndexWriter = writes(snapshot.terms.writer, folder, _HEAP_BYTES, 1)
     try:
         rows = RowWriter(folder, manifest.dim, manifest.per_pin)
