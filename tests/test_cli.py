@@ -134,6 +134,19 @@ def test_examples_of_the_help_run(
     assert done.stdout or "written" in done.stderr
 
 
+def test_a_deletion_counts_the_ids_that_nobody_has(trained: Path, tmp_path: Path) -> None:
+    pl.DataFrame({"id": ["1", "2"], "title": ["wood", "train"]}).write_csv(tmp_path / "pins.csv")
+    made = run("index", trained / "model", tmp_path / "pins.csv", "--out", tmp_path / "index")
+    assert made.exit_code == 0, made.stderr
+    done = run("delete", tmp_path / "index", "2", "nobody", "2")
+    facts = json.loads(done.stdout)
+    assert {name: facts[name] for name in ("deleted", "unknown", "pins")} == {
+        "deleted": 1,
+        "unknown": 1,
+        "pins": 1,
+    }
+
+
 def test_help_needs_no_heavy_library() -> None:
     program = (
         "import sys\n"

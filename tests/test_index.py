@@ -464,6 +464,14 @@ def test_an_index_is_not_overwritten_unless_told(
         PinIndex.build(pins.head(60), model, tmp_path / "index", config=CONFIG, overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["pins.jsonl", "pins.csv", "pins.parquet"])
+def test_an_empty_file_is_named(tmp_path: Path, model: PinTextModel, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=rf"{name}: empty; expected pins"):
+        PinIndex.build(tmp_path / name, model, tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
 def test_an_empty_index_grows(tmp_path: Path, pins: pl.DataFrame, model: PinTextModel) -> None:
     index = PinIndex.build(pins.head(0), model, tmp_path / "index", config=CONFIG)
     assert len(index) == 0

@@ -71,6 +71,13 @@ def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
     assert "no such folder" in refused(tmp_path / "nothing")
 
 
+def test_a_file_is_refused_before_anything_listens(tmp_path: Path) -> None:
+    (tmp_path / "pins.jsonl").write_text('{"id": "1"}')
+    said = refused(tmp_path / "pins.jsonl")
+    assert "pins.jsonl" in said
+    assert "Listening" not in said
+
+
 def test_a_token_of_the_environment_must_be_there(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,6 +181,11 @@ def test_wrong_questions(many: ShardedIndex) -> None:
         many.search_vector(np.zeros(3, np.float32))
 
 
+def test_a_shard_is_given_once(folders: list[Path]) -> None:
+    with pytest.raises(PinIndexError, match=r"shard-1.*given twice"):
+        ShardedIndex.open([*folders, folders[0]])
+
+
 def test_shards_must_belong_together(
     tmp_path: Path, pins: pl.DataFrame, model: PinTextModel, one: PinIndex, folders: list[Path]
 ) -> None:

@@ -314,7 +314,8 @@ def _check_columns(path: Path, found: list[str], column: str, id_column: str) ->
     for name in (column, id_column):
         if name not in found and name != "id":
             raise DataError(
-                f"{path}: no column {name!r}; columns found: {', '.join(map(repr, found[:20]))}"
+                f"{path}: no column {name!r}; columns found: "
+                f"{', '.join(map(repr, found[:20]))}; name the right one (--column, --id-column)"
             )
 
 

@@ -137,8 +137,10 @@ def delete(index: Path, ids: tuple[str, ...], force_json: bool) -> None:
       cat gone.txt | pintext delete index/ -
     """
     opened = open_index(index)
-    count = opened.delete(standard_input() if ids == ("-",) else ids)
-    show_facts({"index": str(index), "deleted": count, "pins": len(opened)}, force_json)
+    named = dict.fromkeys(standard_input() if ids == ("-",) else ids)
+    count = opened.delete(named)
+    facts = {"deleted": count, "unknown": len(named) - count, "pins": len(opened)}
+    show_facts({"index": str(index)} | facts, force_json)
 
 
 @click.command()

@@ -105,8 +105,9 @@ def pin_frames(pins: Pins, batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFram
         return
     path = Path(pins)
     try:
-        with path.open("rb"):  # one kind of error for what is missing, a folder, or not allowed
-            pass
+        with path.open("rb") as file:  # one kind of error for what is missing or not allowed
+            if not file.read(1):
+                raise DataError(f"{path}: empty; expected pins, each with an id and a text")
         lazy = _scanned(path)
         yield pl.DataFrame(schema=lazy.collect_schema())
         yield from lazy.collect_batches(chunk_size=batch_rows, maintain_order=True)

@@ -88,6 +88,8 @@ class ShardedIndex(Searchable):
         """
         opened: list[PinIndex] = []
         for folder in folders:
+            if Path(folder).resolve() in (index.folder.resolve() for index in opened):
+                raise PinIndexError(f"{folder}: given twice; name each shard once")
             opened.append(PinIndex.open(folder, model, verify=verify))
             model = opened[0].model
         if model is None:

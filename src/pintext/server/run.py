@@ -45,6 +45,7 @@ def serve(
         started: called when the first worker answers.
 
     Raises:
+        PinTextError: a folder is neither an index nor a model.
         ServeError: the address is taken, or a worker could not start.
         MissingExtraError: the packages of the extra ``serve`` are not installed.
     """
@@ -54,6 +55,7 @@ def serve(
         from granian.server import Server
     except ImportError:
         raise MissingExtraError("granian", "serve") from None
+    _check_folders(folders)
     _check_address(config)
     # A forked worker would inherit threads and locks in whatever state they are.
     multiprocessing.set_start_method("spawn", force=True)
@@ -85,6 +87,15 @@ def serve(
                 raise ServeError(supervisor.why_it_failed()) from None
         finally:
             supervisor.end()
+
+
+def _check_folders(folders: Sequence[Path]) -> None:
+    """Refuse what is neither an index nor a model before anything listens."""
+    for folder in folders:
+        if not any((folder / name).is_file() for name in ("manifest.json", "config.json")):
+            from pintext.model import PinTextModel  # what it costs is not for a supervisor
+
+            PinTextModel.from_pretrained(folder)  # says what is wrong
 
 
 def _check_address(config: ServeConfig) -> None:
