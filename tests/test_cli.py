@@ -457,6 +457,19 @@ def test_info_on_coverage(trained: Path) -> None:
     assert json.loads(done.stdout)["coverage"]["word_coverage"] == 1.0
 
 
+def test_info_of_a_store_of_events(tmp_path: Path) -> None:
+    days = ("2026-03-01", "2026-03-02", "2026-03-02")
+    lines = [
+        {"event_id": f"e{n}", "timestamp": f"{day}T10:00:00Z", "task": "search", "query": "wood",
+         "pin_id": "1", "action": "save"} for n, day in enumerate(days)
+    ]  # fmt: skip
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert run("ingest", tmp_path / "events.jsonl", "--out", tmp_path / "store").exit_code == 0
+    told = json.loads(run("info", tmp_path / "store").stdout)
+    assert told["events"] == 3
+    assert told["tasks"] == {"search": {"events": 3, "first": days[0], "last": days[2]}}
+
+
 def test_info_says_what_each_task_brought(trained: Path) -> None:
     told = json.loads(run("info", trained / "model").stdout)["tasks"]
     assert sum(task["pairs"] + task["validation_pairs"] for task in told.values()) == 600

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from pintext.cli.ingest_progress import ingest_progress, metrics
 from pintext.cli.options import (
@@ -31,7 +32,7 @@ from pintext.events.settings import IngestConfig
 if TYPE_CHECKING:
     from pintext.events.writer import StoreWriter
 
-__all__ = ["ingest"]
+__all__ = ["ingest", "is_store", "store_facts"]
 
 
 @click.command()
@@ -194,3 +195,34 @@ def _show(writer: "StoreWriter", counts: Counter[str], *, table: bool) -> None:
         write_facts({**facts, "this run:": {**run, **{f"dead: {k}": v for k, v in dead.items()}}})
     else:
         write_json({**facts, "run": {**run, "dead": dead}})
+
+
+# -------------------------------------------------------------------------------- for others
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds a store of events."""
+    try:
+        found = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return False
+    return isinstance(found, dict) and found.get("format") == "pintext-events"
+
+
+def store_facts(folder: Path) -> dict[str, Any]:
+    """What a store of events holds, as JSON values."""
+    from pintext.events import EventStore
+
+    store = EventStore(folder)
+    tasks: dict[str, dict[str, Any]] = {}
+    for file in store.files():  # by task and date
+        facts = tasks.setdefault(file.task, {"events": 0, "first": file.date})
+        facts |= {"events": facts["events"] + file.rows, "last": file.date}
+    return {
+        "store": str(folder),
+        "generation": store.generation,
+        "events": sum(facts["events"] for facts in tasks.values()),
+        "simulated": store.simulated,
+        "files": len(store.files()),
+        "tasks": tasks,
+    }

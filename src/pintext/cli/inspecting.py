@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pintext.cli.indexing import index_facts, is_index, open_index
+from pintext.cli.ingesting import is_store, store_facts
 from pintext.cli.options import (
     k_option,
     model_argument,
@@ -125,7 +126,8 @@ def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
 def info(model: Path, verify: bool, source: Path | None, column: str, force_json: bool) -> None:
     """Describe a model: size, settings, how the training went.
 
-    With the folder of an index in place of MODEL: pins, tokens, recall, fields.
+    With the folder of an index in place of MODEL: pins, tokens, recall, fields. With that of a
+    store of events: events and dates of each task.
 
     \b
     Example:
@@ -140,6 +142,9 @@ def info(model: Path, verify: bool, source: Path | None, column: str, force_json
     from pintext.model import PinTextModel
     from pintext.model_folder import verify as verify_folder
 
+    if is_store(model):
+        show_facts(store_facts(model), force_json)
+        return
     if is_index(model):
         if source:
             raise click.UsageError("--coverage: name a model; that of an index is in INDEX/model")
