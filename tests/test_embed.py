@@ -158,7 +158,11 @@ PARQUET = pl.DataFrame({"id": [1, 2], "n": [1, 2]})
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "id,title\n1,wood\n", "no column 'text'; columns found: 'id', 'title'"),
+        (
+            "a.csv",
+            "id,title\n1,wood\n",
+            "no column 'text'; columns found: 'id', 'title'; name .*--column",
+        ),
         ("a.jsonl", '{"id": 1, "title": "wood"}\n', "no column 'text'; columns found"),
         ("a.csv", "", "a.csv: empty"),
         ("a.csv", "id,text\n1,wood\n2,oak,x\n", r"a\.csv:3: "),

@@ -131,6 +131,8 @@ def upsert(index: Path, pins: Path, force_json: bool) -> None:
 def delete(index: Path, ids: tuple[str, ...], force_json: bool) -> None:
     """Take the pins with IDS out of INDEX; - reads one id a line from standard input.
 
+    Tells how many were deleted, and how many of the ids are unknown: no pin has them.
+
     \b
     Example:
       pintext delete index/ 17 18
