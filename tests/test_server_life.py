@@ -1,5 +1,6 @@
 """How the service begins and ends, and what it says when it cannot begin."""
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from pintext.errors import ConfigError
+from pintext.events import FileIngester, IngestConfig, StoreWriter
 from pintext.server.service import Service
 from pintext.server.settings import ServeConfig
 from serving import Served, until
@@ -75,6 +77,19 @@ def test_a_file_is_refused_before_anything_listens(tmp_path: Path) -> None:
     (tmp_path / "pins.jsonl").write_text('{"id": "1"}')
     said = refused(tmp_path / "pins.jsonl")
     assert "pins.jsonl" in said
+    assert "Listening" not in said
+
+
+def test_a_store_of_events_is_refused_before_anything_listens(tmp_path: Path) -> None:
+    event = {"event_id": "e", "timestamp": "2026-03-01T10:00:00Z", "task": "search", "query": "oak"}
+    events = tmp_path / "events.jsonl"
+    events.write_text(json.dumps(event | {"pin_id": "1", "action": "save"}))
+    counts = FileIngester(
+        StoreWriter(tmp_path / "store", IngestConfig()), IngestConfig(), [events]
+    ).run()
+    assert counts["stored"] == 1
+    said = refused(tmp_path / "store")
+    assert "a store of events" in said
     assert "Listening" not in said
 
 

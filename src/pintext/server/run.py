@@ -92,10 +92,13 @@ def serve(
 def _check_folders(folders: Sequence[Path]) -> None:
     """Refuse what is neither an index nor a model before anything listens."""
     for folder in folders:
-        if not any((folder / name).is_file() for name in ("manifest.json", "config.json")):
+        manifest = folder / "manifest.json"
+        if not any(path.is_file() for path in (manifest, folder / "config.json")):
             from pintext.model import PinTextModel  # what it costs is not for a supervisor
 
             PinTextModel.from_pretrained(folder)  # says what is wrong
+        elif manifest.is_file() and b'"pintext-events"' in manifest.read_bytes():
+            raise ServeError(f"{folder}: a store of events; expected an index or a model")
 
 
 def _check_address(config: ServeConfig) -> None:
