@@ -360,6 +360,9 @@ def test_what_is_no_index(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"format": "pintext-index", "format_version": 99}')
     with pytest.raises(PinIndexError, match="newer PinText"):
         PinIndex.open(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"format": "pintext-index", "format_version": 1}')
+    with pytest.raises(PinIndexError, match=r"older PinText .* build the index again"):
+        PinIndex.open(tmp_path)
 
 
 # --- building -------------------------------------------------------------------------------------

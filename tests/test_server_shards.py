@@ -11,6 +11,7 @@ import pytest
 
 from index_data import FILTER_COLUMNS, some_pins, topic_model
 from pintext import IndexConfig, PinIndex, ShardedIndex
+from pintext.index.sharded import AnyIndex
 from serving import Served, free_port, until
 
 SHARDS = 3
@@ -37,7 +38,7 @@ def search(service: Served, query: str, mode: str = "embedding", **more: Any) ->
     return found
 
 
-def plain(index: ShardedIndex, query: str, mode: Any = "embedding", **more: Any) -> list[Any]:
+def plain(index: AnyIndex, query: str, mode: Any = "embedding", **more: Any) -> list[Any]:
     hits = index.search(query, mode=mode, **more)
     return [[hit.id, hit.similarity, hit.bm25, list(hit.matched_tokens)] for hit in hits]
 
@@ -49,11 +50,12 @@ def told(answer: dict[str, Any]) -> list[Any]:
     ]
 
 
-def check_all_answers(service: Served, index: ShardedIndex) -> None:
+def check_all_answers(service: Served, index: ShardedIndex, one: PinIndex) -> None:
+    """The answers are those of the shards in this process, and of one index, to the bit."""
     for query in QUERIES:
         for mode in ("embedding", "text", "hybrid"):
             answer = search(service, query, mode)
-            assert told(answer) == plain(index, query, mode)
+            assert told(answer) == plain(index, query, mode) == plain(one, query, mode)
             assert answer["partial"] is False
             documents = index.documents(hit["id"] for hit in answer["hits"])
             assert [{"id": hit["id"], **hit["fields"]} for hit in answer["hits"]] == documents
@@ -74,7 +76,9 @@ def check_all_answers(service: Served, index: ShardedIndex) -> None:
 
 def test_one_process_serves_several_folders(folders: list[Path]) -> None:
     with Served(folders[0], *folders[1:], *PATIENT, env={"PIN_TOKEN": "secret"}) as service:
-        check_all_answers(service, ShardedIndex.open(folders))
+        check_all_answers(
+            service, ShardedIndex.open(folders), PinIndex.open(folders[0].parent / "one")
+        )
         assert service.client.get("/v1/shard").status_code == 404  # no shard, but several
 
 
@@ -133,7 +137,7 @@ def test_a_front_asks_all_shards_and_lives_without_one(folders: list[Path]) -> N
         hit.id for hit in whole.search(query, 50) if hit.id in ShardedIndex.open([folders[1]])
     )
     with running(folders) as (front, shards):
-        check_all_answers(front, whole)
+        check_all_answers(front, whole, PinIndex.open(folders[0].parent / "one"))
         assert front.metric("pintext_shards_down") == 0
         with Load(front, query) as load:
             until(lambda: len(load.answers) > 20)
@@ -157,7 +161,7 @@ def test_a_front_asks_all_shards_and_lives_without_one(folders: list[Path]) -> N
                 seen = len(load.answers)
                 until(lambda: len(load.answers) > seen + 20)
                 until(lambda: front.metric("pintext_shards_down") == 0)
-                check_all_answers(front, whole)
+                check_all_answers(front, whole, PinIndex.open(folders[0].parent / "one"))
         # Whatever was answered meanwhile was right for the shards that were up, and said so.
         full, partial = plain(whole, query), plain(rest, query)
         assert {status for status, _ in load.answers} == {200}

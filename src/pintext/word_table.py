@@ -35,6 +35,7 @@ __all__ = [
     "insert_words",
     "keep_known",
     "n_slots",
+    "word_hashes",
 ]
 
 U64 = NDArray[np.uint64]
@@ -81,7 +82,7 @@ def _eight(data: U8, start: int) -> np.uint64:
 
 
 @compiled
-def _hashes(data: U8, bounds: I64) -> U64:
+def word_hashes(data: U8, bounds: I64) -> U64:
     """The hash of each word, shape ``(n,)``."""
     hashes = np.empty(len(bounds) // 2, np.uint64)
     for word in range(len(hashes)):
@@ -117,7 +118,7 @@ def find_rows(table: WordTable, data: U8, bounds: I64) -> I32:
     """
     slots, word_bytes, word_offsets = table
     last = np.uint64(len(slots) - 1)
-    hashes = _hashes(data, bounds)
+    hashes = word_hashes(data, bounds)
     rows = np.empty(len(hashes), np.int32)
     for word in range(len(hashes)):
         slot = hashes[word] & last
@@ -189,7 +190,7 @@ def fill_slots(table: WordTable, n_words: int) -> None:
     bounds = np.empty(2 * n_words, np.int64)
     for row in range(n_words):
         bounds[2 * row], bounds[2 * row + 1] = word_offsets[row], word_offsets[row + 1]
-    hashes = _hashes(word_bytes, bounds)
+    hashes = word_hashes(word_bytes, bounds)
     for row in range(n_words):
         slot = hashes[row] & last
         while slots[slot] != 0:
@@ -212,7 +213,7 @@ def insert_words(table: WordTable, n_words: int, data: U8, bounds: I64) -> tuple
     """
     slots, word_bytes, word_offsets = table
     last = np.uint64(len(slots) - 1)
-    hashes = _hashes(data, bounds)
+    hashes = word_hashes(data, bounds)
     rows = np.empty(len(hashes), np.int32)
     for word in range(len(rows)):
         start, stop = bounds[2 * word], bounds[2 * word + 1]

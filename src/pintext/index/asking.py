@@ -9,10 +9,11 @@ import numpy as np
 
 from pintext.arrays import F32
 from pintext.errors import ConfigError, DataError
+from pintext.index.bm25 import WordCounts
 from pintext.index.fields import Filters
 from pintext.index.hits import Hits, Mode
 from pintext.index.searching import EVERYTHING, Wanted, unit
-from pintext.index.snapshot import Snapshot, WordCounts
+from pintext.index.snapshot import Snapshot
 from pintext.model import PinTextModel
 from pintext.text import split
 

@@ -16,6 +16,7 @@ from pintext.ahead import ahead
 from pintext.arrays import F32
 from pintext.errors import DataError
 from pintext.files import sync
+from pintext.index.bm25 import hashed_texts
 from pintext.index.manifest import Retrieval
 from pintext.index.pins import Columns, PinBatch, batches
 from pintext.index.queries import PinWords, Queries, Trial, given_queries, trial
@@ -234,7 +235,8 @@ def append_rows(batch: PinBatch, vectors: F32, scheme: TokenScheme, rows: RowWri
     tokens = scheme.assign(vectors)
     order = np.argsort(tokens[:, 0], kind="stable")
     batch, tokens = batch.gather(order), tokens[order]
-    first = rows.append(vectors[order], tokens, batch.ids.to_list())
+    words = hashed_texts(batch.texts)
+    first = rows.append(vectors[order], tokens, batch.ids.to_list(), words)
     return json_lines(batch, tokens, first)
 
 

@@ -5,7 +5,7 @@
       model/             the model that the vectors are from
       generation-1/      everything that a compaction makes anew
         tokens.safetensors
-        vectors.f32  records.bin  ids.txt      the rows (pintext.index.rows)
+        vectors.f32  records.bin  ids.txt  words.u32      the rows (pintext.index.rows)
         terms/                                 the inverted index (pintext.index.terms)
       lock               held by whoever writes
 
@@ -28,7 +28,7 @@ from pintext.index.settings import IndexConfig
 __all__ = ["LOCK", "MANIFEST", "MODEL", "Manifest", "Retrieval", "digest", "replaceable"]
 
 MANIFEST, MODEL, LOCK = "manifest.json", "model", "lock"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Retrieval(msgspec.Struct, frozen=True):
@@ -120,8 +120,13 @@ class Manifest(msgspec.Struct, frozen=True):
         version = values.get("format_version")
         if type(version) is int and version > FORMAT_VERSION:
             raise IndexFormatError(
-                f"{path}: written by a newer PinText (format version {version}, this one reads up "
-                f"to {FORMAT_VERSION}); update with  pip install --upgrade pintext"
+                f"{path}: written by a newer PinText (format version {version}, this one reads "
+                f"{FORMAT_VERSION}); update with  pip install --upgrade pintext"
+            )
+        if type(version) is int and version < FORMAT_VERSION:
+            raise IndexFormatError(
+                f"{path}: written by an older PinText (format version {version}, this one reads "
+                f"{FORMAT_VERSION}); build the index again"
             )
         try:
             manifest = msgspec.convert(values, cls)

@@ -274,7 +274,7 @@ class PinIndex(Searchable):
         )
         own = set(snapshot.rows.tokens(np.array([row]))[0].tolist())
         matched = tuple(t for t in probes.tokens[0].tolist() if t >= 0 and t in own)
-        bm25 = snapshot.bm25_of(split(query), [pin_id]).get(row, 0.0)
+        bm25 = float(snapshot.words.bm25(np.array([row]), split(query))[0])
         return Explanation(pin_id, words.similarity, bm25, matched, words.contributions, text)
 
     # ------------------------------------------------------------------------ changing

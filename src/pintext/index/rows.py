@@ -2,9 +2,11 @@
 
 =================  =============================================================================
 ``vectors.f32``    the unit vectors, float32, ``dim`` numbers a row; zeros for a text without words
-``records.bin``    a fixed record a row: checksum of the vector, checksum of the record, where the
-                   id stands in ``ids.txt``, and the tokens (see :func:`record_type`)
+``records.bin``    a fixed record a row: checksums of the vector, the record and the words, where
+                   the id stands in ``ids.txt`` and the words in ``words.u32``, and the tokens (see
+                   :func:`record_type`)
 ``ids.txt``        the ids, UTF-8, one a line
+``words.u32``      the upper half of the hash (:mod:`pintext.word_table`) of each word of the texts
 =================  =============================================================================
 
 Rows are only ever appended, and never used again: whoever reads row 17 finds there what was written
@@ -26,13 +28,12 @@ from pintext.arrays import F32, I32, I64, U8
 from pintext.compiled import compiled_fast, prefetch
 from pintext.errors import IndexFormatError
 from pintext.files import reason
+from pintext.index.bm25 import U32, PinWords, WordCounts, hashed, score_rows, sum_of
 
 __all__ = ["FILES", "RowWriter", "Rows", "record_type"]
 
-U32 = NDArray[np.uint32]
-
-VECTORS, RECORDS, IDS = "vectors.f32", "records.bin", "ids.txt"
-FILES = (VECTORS, RECORDS, IDS)
+VECTORS, RECORDS, IDS, WORDS = "vectors.f32", "records.bin", "ids.txt", "words.u32"
+FILES = (VECTORS, RECORDS, IDS, WORDS)
 """The names of the files, in a folder of a generation."""
 
 _AHEAD = 8  # rows that are asked for before they are needed
@@ -51,6 +52,9 @@ def record_type(per_pin: int) -> np.dtype[Any]:
             ("record_sum", "<u4"),
             ("id_start", "<u8"),
             ("id_bytes", "<u4"),
+            ("word_sum", "<u4"),
+            ("word_start", "<u8"),
+            ("words", "<u4"),
             ("tokens", "<i4", (per_pin,)),
         ]
     )
@@ -86,6 +90,7 @@ class Rows:
         # the same as plain numbers; the checksum of the vector is the first of a row
         self._sums: U32 = records.view("<u4").reshape(-1, kind.itemsize // 4)
         self._ids = _mapped(folder / IDS, 1)
+        self._words: U32 = _mapped(folder / WORDS, 4).view("<u4")
         self._salt = _salt(dim)
 
     def __len__(self) -> int:
@@ -127,7 +132,7 @@ class Rows:
         """
         names = []
         for row, record in zip(rows.tolist(), self._records[rows].tolist(), strict=True):
-            _, expected, start, length, tokens = record
+            _, expected, start, length, *_, tokens = record
             name = self._ids[start : start + length]
             if _record_sum(name, np.asarray(tokens, np.int32)) != expected:
                 raise self._damaged(f"{RECORDS} or {IDS}", row)
@@ -138,6 +143,28 @@ class Rows:
         """The tokens of some rows, shape ``(n, per_pin)``; -1 pads."""
         found: I32 = self._records["tokens"][rows]
         return found
+
+    def bm25(self, rows: I64, words: Sequence[str], counts: WordCounts) -> F32:
+        """The BM25 of some rows, shape ``(n,)``; 0 for a pin that shares no word.
+
+        Args:
+            rows: that exist.
+            words: of the query; one that occurs twice counts twice.
+            counts: of these words.
+
+        Raises:
+            IndexFormatError: the words of a row are not as they were written.
+        """
+        records = self._records[rows]
+        places = np.stack((records["word_start"], records["words"]), axis=1).astype(np.int64)
+        sums = np.ascontiguousarray(records["word_sum"], np.uint32)
+        weights = np.array([counts.idf(word) for word in words], np.float64)
+        scores = np.empty(len(rows), np.float32)
+        mean = counts.mean_length
+        wrong = score_rows(self._words, places, sums, hashed(words), weights, mean, scores)
+        if wrong >= 0:
+            raise self._damaged(f"{RECORDS} or {WORDS}", int(rows[wrong]))
+        return scores
 
     def verify(self, rows: I64) -> None:
         """Compare rows, all that is in them, with their checksums.
@@ -150,6 +177,7 @@ class Rows:
             some = rows[start : start + _CHECKED_ROWS]
             self.similarities(some, nothing)
             self.ids(some)
+            self.bm25(some, (), WordCounts(0, 0, {}))
 
     def _damaged(self, name: str, row: int) -> IndexFormatError:
         return IndexFormatError(
@@ -171,20 +199,21 @@ class RowWriter:
         self._kind = record_type(per_pin)
         self._salt = _salt(dim)
         self._files = [(folder / name).open("ab") for name in FILES]
-        vectors, records, _ = self._files
+        vectors, records, *_ = self._files
         row_bytes = 4 * dim
         # A crash may have left a part of a row, or rows in one file that the other lacks.
         self._next = max(-(-vectors.tell() // row_bytes), -(-records.tell() // self._kind.itemsize))
         vectors.truncate(self._next * row_bytes)
         records.truncate(self._next * self._kind.itemsize)
 
-    def append(self, vectors: F32, tokens: I32, ids: Sequence[str]) -> int:
+    def append(self, vectors: F32, tokens: I32, ids: Sequence[str], words: PinWords) -> int:
         """Write rows; they are on the disk after :meth:`sync`.
 
         Args:
             vectors: unit vectors or zeros, shape ``(n, dim)``.
             tokens: shape ``(n, per_pin)``, -1 pads.
             ids: ``n``.
+            words: of ``n`` texts.
 
         Returns:
             The number of the first row.
@@ -194,7 +223,7 @@ class RowWriter:
         """
         vectors = np.ascontiguousarray(vectors, "<f4")
         tokens = np.ascontiguousarray(tokens, "<i4")
-        vector_file, record_file, id_file = self._files
+        vector_file, record_file, id_file, word_file = self._files
         lines = np.frombuffer(b"".join(name.encode() + b"\n" for name in ids), np.uint8)
         ends = np.flatnonzero(lines == ord("\n")) if len(lines) else np.zeros(0, np.int64)
         if len(ends) != len(ids):  # an id with a line end in it
@@ -205,12 +234,17 @@ class RowWriter:
         records["tokens"] = tokens
         records["id_start"] = id_file.seek(0, os.SEEK_END) + starts
         records["id_bytes"] = ends - starts
-        sums = np.empty((2, len(ids)), np.uint32)
-        _sum_rows(vectors.view("<u4"), self._salt, tokens, lines, starts, ends, sums)
-        records["vector_sum"], records["record_sum"] = sums
+        word_bytes = word_file.seek(0, os.SEEK_END)
+        records["word_start"] = -(-word_bytes // 4) + words.offsets[:-1]
+        records["words"] = np.diff(words.offsets)
+        sums = np.empty((3, len(ids)), np.uint32)
+        _sum_rows(vectors.view("<u4"), self._salt, tokens, lines, starts, ends, *words, sums)
+        records["vector_sum"], records["record_sum"], records["word_sum"] = sums
         vector_file.write(vectors.data)
         record_file.write(records.data)
         id_file.write(lines.data)
+        word_file.write(bytes(-word_bytes % 4))  # behind what a crash has left of a word
+        word_file.write(words.hashes.astype("<u4").data)
         first, self._next = self._next, self._next + len(ids)
         return first
 
@@ -287,12 +321,14 @@ def _record_sum(name: U8, tokens: I32) -> Any:
 
 @compiled_fast
 def _sum_rows(
-    bits: U32, salt: U32, tokens: I32, lines: U8, starts: I64, ends: I64, sums: U32
-) -> None:
-    """Write the checksum of every vector to ``sums[0]``, of every record to ``sums[1]``."""
+    bits: U32, salt: U32, tokens: I32, lines: U8, starts: I64, ends: I64, words: U32, offsets: I64,
+    sums: U32,
+) -> None:  # fmt: skip
+    """Write the checksums of every vector, every record and every text's words."""
     for row in range(len(bits)):
         mixed = np.uint32(0)
         for k in range(bits.shape[1]):
             mixed = np.uint32(mixed + (bits[row, k] ^ salt[k]))
         sums[0, row] = mixed
         sums[1, row] = _record_sum(lines[starts[row] : ends[row]], tokens[row])
+        sums[2, row] = sum_of(words[offsets[row] : offsets[row + 1]])

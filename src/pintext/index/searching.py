@@ -6,18 +6,23 @@ sum of ``1 / (60 + rank)`` over the orders by similarity and by BM25 in which it
 counted to the same depth, so that shards need not tell of all that they compared.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pintext.arrays import F32, I64
+from pintext.index.bm25 import WordCounts
+from pintext.index.by_words import Matches
+from pintext.index.filtered import Filtered
 from pintext.index.hits import Hit, Hits, Mode
-from pintext.index.snapshot import Filtered, Matches, Snapshot, WordCounts
+from pintext.index.snapshot import Snapshot
 from pintext.tokens import Probes
 
 __all__ = [
     "EVERYTHING",
+    "Names",
     "Wanted",
     "allowed",
     "depth_of",
@@ -25,6 +30,7 @@ __all__ = [
     "first",
     "fused",
     "matched_tokens",
+    "names_of",
     "probes_of",
     "search",
     "token_candidates",
@@ -40,7 +46,11 @@ _MOST_PROBES = 1024
 _WIDER = 8  # times the tokens, for a query that found too little
 EVERYTHING = 3
 """The widening at which a query is compared with every pin."""
-_SPARE = 4  # times the pins that one query in a hundred exceeds: a limit that hardly any meets
+_SPARE = 8  # times the pins that one query in a hundred exceeds: a limit that hardly any meets
+
+
+Names = Callable[[I64], list[str]]
+"""Gives the ids of pins by their places; asked only for those that are equally good."""
 
 
 class Wanted(NamedTuple):
@@ -76,30 +86,27 @@ def unit(vector: F32) -> F32:
 def search(snapshot: Snapshot, wanted: Wanted, mode: Mode, notice: str | None = None) -> Hits:
     """The best pins: by similarity, by BM25, or by both."""
     probes = probes_of(snapshot, wanted)
-    if mode == "text":
-        matches = word_matches(snapshot, wanted, mode)
-        rows = matches.rows
-    elif mode == "embedding":
-        matches = None
-        rows = _near_rows(snapshot, wanted, probes)
-    else:
-        matches = word_matches(snapshot, wanted, mode)
-        rows = union(_near_rows(snapshot, wanted, probes), matches.rows)
+    matches = None if mode == "embedding" else word_matches(snapshot, wanted, mode)
+    near = np.zeros(0, np.int64) if mode == "text" else _near_rows(snapshot, wanted, probes)
+    rows = near if matches is None else union(near, matches.rows)
     compared = len(rows)
     if len(wanted.excluded):
         rows = rows[~np.isin(rows, wanted.excluded)]
     similarities = snapshot.similarities(rows, wanted.vector)
     if wanted.min_similarity is not None:
-        near = similarities >= wanted.min_similarity
-        rows, similarities = rows[near], similarities[near]
-    if mode == "text":
-        best = np.arange(min(wanted.k, len(rows)))
-    elif matches is None:
-        best = first(similarities, rows, wanted.k)
+        close = similarities >= wanted.min_similarity
+        rows, similarities = rows[close], similarities[close]
+    names = names_of(snapshot, rows)
+    if matches is None:
+        best = first(wanted.k, names, similarities)
     else:
-        worth = fused(similarities, rows, *_placed(matches, rows), depth_of(wanted, mode))
-        best = first(worth, rows, wanted.k)
-    hits = _hits(snapshot, wanted, rows[best], similarities[best], matches, probes)
+        by_words, scores = _placed(matches, rows)
+        worth: NDArray[np.floating] = scores
+        if mode == "hybrid":
+            worth = fused(similarities, scores, by_words, depth_of(wanted, mode), names)
+        best = first(wanted.k, names, worth, similarities)
+    words = [] if matches is None else wanted.words
+    hits = _hits(snapshot, words, rows[best], similarities[best], probes)
     return Hits(hits, mode=mode, candidates=compared, notice=notice)
 
 
@@ -111,11 +118,11 @@ def exact(snapshot: Snapshot, wanted: Wanted) -> Hits:
     if len(wanted.excluded):
         rows = rows[~np.isin(rows, wanted.excluded)]
     similarities = snapshot.similarities(rows, wanted.vector)
-    best = first(similarities, rows, wanted.k)
+    best = first(wanted.k, names_of(snapshot, rows), similarities)
     if wanted.min_similarity is not None:
         best = best[similarities[best] >= wanted.min_similarity]
     probes = probes_of(snapshot, wanted)
-    hits = _hits(snapshot, wanted, rows[best], similarities[best], None, probes)
+    hits = _hits(snapshot, [], rows[best], similarities[best], probes)
     return Hits(hits, mode="embedding", candidates=len(rows))
 
 
@@ -179,8 +186,16 @@ def word_matches(
     snapshot: Snapshot, wanted: Wanted, mode: Mode, counts: WordCounts | None = None
 ) -> Matches:
     """Pins that share words with the query, as many as the mode looks at."""
-    limit = depth_of(wanted, mode) + len(wanted.excluded)
-    return snapshot.text_matches(wanted.words, limit, wanted.filtered, counts)
+    depth = depth_of(wanted, mode)
+    rows, bm25 = snapshot.words.matches(wanted.words, depth, wanted.filtered, counts)
+    if len(rows) <= depth:
+        return Matches(rows, bm25)
+    last = np.flatnonzero(bm25 == bm25.min())
+    similarities = snapshot.similarities(rows[last], wanted.vector)
+    left = depth - (len(rows) - len(last))
+    kept = last[first(left, names_of(snapshot, rows[last]), similarities)]
+    places = np.concatenate((np.flatnonzero(bm25 > bm25[last[0]]), kept))
+    return Matches(rows[places], bm25[places])
 
 
 # -------------------------------------------------------------------------------- order
@@ -194,69 +209,82 @@ def depth_of(wanted: Wanted, mode: Mode) -> int:
     return max(wanted.k, least if wanted.min_similarity is None else _CUT_OFF_DEPTH)
 
 
-def _placed(matches: Matches, rows: I64) -> tuple[I64, NDArray[np.float64]]:
-    """Where in sorted ``rows`` the matches stand, and their BM25; some may have been dropped."""
+def _placed(matches: Matches, rows: I64) -> tuple[I64, F32]:
+    """Where in sorted ``rows`` the matches stand, some may have been dropped; BM25 of the rows."""
+    scores = np.zeros(len(rows), np.float32)
     if not len(rows):
-        return rows, np.zeros(0)
+        return rows, scores
     places = np.minimum(np.searchsorted(rows, matches.rows), len(rows) - 1)
     there = rows[places] == matches.rows
-    return places[there], matches.bm25[there]
+    scores[places[there]] = matches.bm25[there]
+    return places[there], scores
 
 
 def fused(
-    similarities: F32, rows: I64, by_words: I64, bm25: NDArray[np.float64], depth: int
+    similarities: F32, bm25: F32, by_words: I64, depth: int, names: Names
 ) -> NDArray[np.float64]:
     """What each pin is worth by reciprocal rank; equals share the rank of the first of them.
 
     Args:
         similarities: of the pins.
-        rows: in whose order equally similar ones stand.
-        by_words: places of those that words propose, the best first.
-        bm25: of these.
-        depth: pins of each order that count.
+        bm25: of those that words propose.
+        by_words: places of these, ``depth`` at most.
+        depth: pins of the order by similarity that count.
+        names: of pins.
     """
-    worth = np.zeros(len(rows))
-    nearest = np.lexsort((rows, -similarities))[:depth]
+    worth = np.zeros(len(similarities))
+    nearest = first(depth, names, similarities)
     worth[nearest] = _reciprocal_ranks(similarities[nearest])
-    # The sums of float32 behind BM25 differ in their last digits by the order of the words.
-    worth[by_words[:depth]] += _reciprocal_ranks(bm25[:depth].astype(np.float32), rounded=True)
+    by_words = by_words[np.argsort(-bm25[by_words])]
+    worth[by_words] += _reciprocal_ranks(bm25[by_words])
     return worth
 
 
-def _reciprocal_ranks(falling: F32, *, rounded: bool = False) -> NDArray[np.float64]:
-    """``1 / (60 + rank)`` of scores that do not rise; ``rounded``: a part in 10^5 is no matter."""
-    least = falling[:-1] * np.float32(1 - 1e-5) if rounded else falling[:-1]
+def _reciprocal_ranks(falling: F32) -> NDArray[np.float64]:
+    """``1 / (60 + rank)`` of scores that do not rise."""
     ranks = np.arange(1, len(falling) + 1)
-    ranks[1:][falling[1:] >= least] = 0  # an equal of the one before
+    ranks[1:][falling[1:] == falling[:-1]] = 0  # an equal of the one before
     return 1 / (_RANK_OFFSET + np.maximum.accumulate(ranks))
 
 
-def first(worth: NDArray[np.floating], rows: I64, k: int) -> I64:
-    """The places of the ``k`` largest, equal ones in the order of the rows."""
+def first(k: int, names: Names, *keys: NDArray[np.floating]) -> I64:
+    """The places of the ``k`` largest by the first key, equal ones by the next and then by id."""
+    worth = keys[0]
     if len(worth) > 4 * k:
-        bound = np.partition(worth, len(worth) - k)[len(worth) - k]
-        places = np.flatnonzero(worth >= bound)
+        places = np.flatnonzero(worth >= np.partition(worth, -k)[-k])
     else:
         places = np.arange(len(worth))
-    order = np.lexsort((rows[places], -worth[places]))[:k]
-    return places[order]
+    sorted_keys = [-key[places] for key in keys]
+    order = np.lexsort(sorted_keys[::-1])
+    same = np.ones(max(0, len(order) - 1), bool)  # as the one before
+    for key in sorted_keys:
+        same &= key[order[1:]] == key[order[:-1]]
+    if not same[:k].any():
+        return places[order[:k]]
+    stop = k + int(np.argmin(np.append(same[k - 1 :], False))) if len(order) > k else len(order)
+    group = np.concatenate(([0], np.cumsum(~same)))[:stop]
+    tied = np.flatnonzero(np.bincount(group)[group] > 1)
+    ids = dict(zip(tied.tolist(), names(places[order[tied]]), strict=True))
+    sequence = sorted(range(stop), key=lambda at: (group[at], ids.get(at, "")))
+    return places[order[sequence[:k]]]
 
 
 # -------------------------------------------------------------------------------- hits
 
 
+def names_of(snapshot: Snapshot, rows: I64) -> Names:
+    """What gives the ids of some of these rows by their places."""
+    return lambda places: snapshot.rows.ids(rows[places])
+
+
 def _hits(
-    snapshot: Snapshot,
-    wanted: Wanted,
-    rows: I64,
-    similarities: F32,
-    matches: Matches | None,
-    probes: Probes,
+    snapshot: Snapshot, words: list[str], rows: I64, similarities: F32, probes: Probes
 ) -> list[Hit]:
-    ids = snapshot.rows.ids(rows)
-    bm25 = _bm25(snapshot, wanted, rows, ids, matches)
+    bm25: list[float] | list[None] = [None] * len(rows)
+    if words:
+        bm25 = snapshot.words.bm25(rows, words).tolist()
     matched = matched_tokens(snapshot, rows, probes)
-    return list(map(Hit, ids, similarities.tolist(), bm25, matched))
+    return list(map(Hit, snapshot.rows.ids(rows), similarities.tolist(), bm25, matched))
 
 
 def matched_tokens(snapshot: Snapshot, rows: I64, probes: Probes) -> list[tuple[int, ...]]:
@@ -266,16 +294,3 @@ def matched_tokens(snapshot: Snapshot, rows: I64, probes: Probes) -> list[tuple[
         tuple(sorted(filter(promise.__contains__, tokens), key=promise.__getitem__))
         for tokens in snapshot.rows.tokens(rows).tolist()
     ]
-
-
-def _bm25(
-    snapshot: Snapshot, wanted: Wanted, rows: I64, ids: list[str], matches: Matches | None
-) -> list[float | None]:
-    if matches is None:
-        return [None] * len(rows)
-    known = dict(zip(matches.rows.tolist(), matches.bm25.tolist(), strict=True))
-    listed = rows.tolist()
-    others = [name for row, name in zip(listed, ids, strict=True) if row not in known]
-    if others:
-        known |= snapshot.bm25_of(wanted.words, others)
-    return [known.get(row, 0.0) for row in listed]

@@ -10,8 +10,9 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from pintext.arrays import F32
+from pintext.arrays import F32, I64
 from pintext.errors import (
     ConfigError,
     DataError,
@@ -20,6 +21,7 @@ from pintext.errors import (
     ShardDownError,
 )
 from pintext.index.asking import Asked, Searchable
+from pintext.index.bm25 import WordCounts
 from pintext.index.hits import Explanation, Hit, Hits
 from pintext.index.manifest import Retrieval
 from pintext.index.pin_index import PinIndex
@@ -27,7 +29,6 @@ from pintext.index.pins import Columns
 from pintext.index.searching import EVERYTHING, Wanted, depth_of, first, fused, unit
 from pintext.index.settings import IndexConfig
 from pintext.index.shards import LocalShard, Part, Shard, ShardState
-from pintext.index.snapshot import WordCounts
 from pintext.index.stored import text_of
 from pintext.model import PinTextModel
 from pintext.text import split
@@ -43,8 +44,8 @@ class ShardedIndex(Searchable):
 
     A search asks every shard for its best and puts these in one order: similarities are exact, BM25
     weighs words by all shards together. Where the shards have the same tokens (``pintext index
-    --tokens``) the hits are those of one index; pins that are equally good may stand in another
-    order. Shards that do not answer are named in :attr:`Hits.missing`.
+    --tokens``) the hits are those of one index, in the same order. Shards that do not answer are
+    named in :attr:`Hits.missing`.
 
     Args:
         shards: at least one.
@@ -67,7 +68,7 @@ class ShardedIndex(Searchable):
         self.model = model
         self.shards = tuple(shards)
         self._executor = executor
-        self._words: dict[str, int] = {}
+        self._known = WordCounts(0, 0, {})
         self._words_of: tuple[int, ...] = ()
         self._words_lock = threading.Lock()
         self._check()
@@ -249,18 +250,21 @@ class ShardedIndex(Searchable):
         """Counts over all shards; those of words that were asked for lately are remembered."""
         commits = tuple(state.commit for state in self._states)
         with self._words_lock:
-            if commits != self._words_of or len(self._words) > _WORDS_KEPT:
-                self._words, self._words_of = {}, commits
-            known = self._words
-        unknown = [word for word in dict.fromkeys(words) if word not in known]
-        missing: set[str] = set()
-        if unknown:
+            if commits != self._words_of or len(self._known.holders) > _WORDS_KEPT:
+                self._known, self._words_of = WordCounts(0, 0, {}), commits
+            known = self._known
+        if unknown := [word for word in dict.fromkeys(words) if word not in known.holders]:
             found, missing = self._each(lambda shard: shard.word_counts(unknown))
-            counted = {word: sum(part.holders[word] for part in found) for word in unknown}
-            if missing:
-                return WordCounts(sum(part.pins for part in found), known | counted), missing
-            known.update(counted)
-        return WordCounts(len(self), {word: known[word] for word in words}), missing
+            if missing:  # then all words are weighed by the same shards
+                found, missing = self._each(lambda shard: shard.word_counts(words))
+                return WordCounts.together(found), missing
+            counted = WordCounts.together(found)
+            known = msgspec.structs.replace(counted, holders=known.holders | counted.holders)
+            with self._words_lock:
+                if commits == self._words_of:
+                    self._known = known
+        holders = {word: known.holders[word] for word in words}
+        return msgspec.structs.replace(known, holders=holders), set()
 
     def _each(self, ask: Callable[[Shard], Result]) -> tuple[list[Result], set[str]]:
         """What the shards answer, in their order, and the names of those that do not."""
@@ -295,30 +299,38 @@ def _merged(parts: Sequence[Part], asked: Asked) -> list[Hit]:
     def column(name: str) -> list[Any]:
         return list(chain.from_iterable(getattr(part, name) for part in parts))
 
-    ids, bm25, tokens = column("ids"), column("bm25"), column("tokens")
+    ids, tokens = column("ids"), column("tokens")
     if not ids:
         return []
     similarities = np.array(column("similarities"), np.float32)
+    bm25 = np.array(column("bm25"), np.float32)
     wanted = Wanted(np.zeros(0, np.float32), [], asked.k, None, asked.min_similarity)
     depth = depth_of(wanted, asked.mode)
-    scores = np.array([score or 0.0 for score in bm25])
-    worded = np.flatnonzero(column("worded"))
-    worded = worded[np.lexsort((worded, -scores[worded]))][:depth]
     allowed = np.array(column("near"), bool)
-    allowed[worded] = True  # others that words proposed are not among the best of all shards
+    worded = np.flatnonzero(column("worded"))
+    if len(worded):
+        best = first(depth, partial(_some, ids, worded), bm25[worded], similarities[worded])
+        worded = worded[best]
+        allowed[worded] = True  # others that words proposed are not among the best of all shards
     if asked.min_similarity is not None:
         allowed &= similarities >= asked.min_similarity
     places = np.flatnonzero(allowed)
-    worded = worded[allowed[worded]]
-    by_words = np.searchsorted(places, worded)
-    if asked.mode == "text":
-        best = by_words[: asked.k]
-    elif asked.mode == "embedding":
-        best = first(similarities[places], places, asked.k)
+    names, near = partial(_some, ids, places), similarities[places]
+    if asked.mode == "embedding":
+        best = first(asked.k, names, near)
     else:
-        worth = fused(similarities[places], places, by_words, scores[worded], depth)
-        best = first(worth, places, asked.k)
+        worth: NDArray[np.floating] = bm25[places]
+        if asked.mode == "hybrid":
+            by_words = np.searchsorted(places, worded[allowed[worded]])
+            worth = fused(near, bm25[places], by_words, depth, names)
+        best = first(asked.k, names, worth, near)
+    scores: list[float] | list[None] = bm25.tolist() if len(bm25) else [None] * len(ids)
     return [
-        Hit(ids[place], float(similarities[place]), bm25[place], tuple(tokens[place]))
+        Hit(ids[place], float(similarities[place]), scores[place], tuple(tokens[place]))
         for place in places[best].tolist()
     ]
+
+
+def _some(ids: list[str], among: I64, places: I64) -> list[str]:
+    """The ids of some of those that are looked at."""
+    return [ids[place] for place in among[places].tolist()]

@@ -12,6 +12,8 @@ import numpy as np
 from pintext.arrays import F32, I64
 from pintext.errors import DataError
 from pintext.index.asking import Asked
+from pintext.index.bm25 import WordCounts
+from pintext.index.by_words import Matches
 from pintext.index.manifest import Manifest
 from pintext.index.pin_index import PinIndex
 from pintext.index.searching import (
@@ -21,12 +23,13 @@ from pintext.index.searching import (
     depth_of,
     first,
     matched_tokens,
+    names_of,
     probes_of,
     token_candidates,
     union,
     word_matches,
 )
-from pintext.index.snapshot import Matches, Snapshot, WordCounts
+from pintext.index.snapshot import Snapshot
 
 __all__ = ["LocalShard", "Part", "Shard", "ShardState", "StoredPin"]
 
@@ -39,7 +42,7 @@ class Part(msgspec.Struct, frozen=True):
         similarities: exact cosines.
         near: whether it is a candidate by its tokens.
         worded: whether it is one by its words.
-        bm25: ``None`` where it is neither among the best by words nor, by similarity, in question.
+        bm25: weighed by all shards; none where no words were asked for.
         tokens: that it shares with the query.
         candidates: pins that were compared.
         by_tokens: of them by tokens and not excluded; where all shards together have less than
@@ -51,7 +54,7 @@ class Part(msgspec.Struct, frozen=True):
     similarities: list[float]
     near: list[bool]
     worded: list[bool]
-    bm25: list[float | None]
+    bm25: list[float]
     tokens: list[tuple[int, ...]]
     candidates: int
     by_tokens: int
@@ -106,7 +109,7 @@ class Shard(Protocol):
         """Follow its commits; whether there was one."""
 
     def word_counts(self, words: list[str]) -> WordCounts:
-        """How many of its pins hold words."""
+        """How many pins it has, how long their texts, and how many of them hold words."""
 
     def part(self, asked: Asked) -> Part:
         """What it finds."""
@@ -146,8 +149,8 @@ class LocalShard:
         return self.index.reload()
 
     def word_counts(self, words: list[str]) -> WordCounts:
-        """How many of its pins hold words."""
-        return self.index.snapshot.word_counts(words)
+        """How many pins it has, how long their texts, and how many of them hold words."""
+        return self.index.snapshot.words.counts(words)
 
     def part(self, asked: Asked) -> Part:
         """What it finds.
@@ -193,29 +196,20 @@ def _candidates(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> _Candidates
 def _part(snapshot: Snapshot, asked: Asked, wanted: Wanted) -> Part:
     probes = probes_of(snapshot, wanted._replace(widening=0))
     by_tokens, complete = _candidates(snapshot, asked, wanted)
-    matches = Matches(np.zeros(0, np.int64), np.zeros(0))
-    if asked.mode != "embedding" and asked.only is None:
+    by_words = asked.mode != "embedding"
+    matches = Matches(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    if by_words and asked.only is None:
         matches = word_matches(snapshot, wanted, asked.mode, asked.counts)
     near = _nearest(snapshot, by_tokens, wanted, depth_of(wanted, asked.mode))
     rows = union(near, matches.rows)
-    similarities = snapshot.similarities(rows, wanted.vector)
-    is_near = np.isin(rows, near)
-    worded = np.isin(rows, matches.rows)
-    # Only the first k that words did not propose can be hits; what words say of them is asked for.
-    others = np.flatnonzero(~worded)
-    others = others[first(similarities[others], rows[others], wanted.k)]
-    ids = snapshot.rows.ids(rows)
-    known = dict(zip(matches.rows.tolist(), matches.bm25.tolist(), strict=True))
-    if asked.mode != "embedding" or asked.only is not None:
-        names = [ids[place] for place in others.tolist()]
-        known |= dict.fromkeys(rows[others].tolist(), 0.0)
-        known |= snapshot.bm25_of(wanted.words, names, asked.counts)
+    scored = by_words or asked.only is not None
+    bm25 = snapshot.words.bm25(rows, asked.words, asked.counts).tolist() if scored else []
     return Part(
-        ids,
-        similarities.tolist(),
-        is_near.tolist(),
-        worded.tolist(),
-        [known.get(row) for row in rows.tolist()],
+        snapshot.rows.ids(rows),
+        snapshot.similarities(rows, wanted.vector).tolist(),
+        np.isin(rows, near).tolist(),
+        np.isin(rows, matches.rows).tolist(),
+        bm25,
         matched_tokens(snapshot, rows, probes),
         len(union(by_tokens, matches.rows)),
         allowed(by_tokens, wanted),
@@ -231,4 +225,4 @@ def _nearest(snapshot: Snapshot, rows: I64, wanted: Wanted, depth: int) -> I64:
     if wanted.min_similarity is not None:
         near = similarities >= wanted.min_similarity
         rows, similarities = rows[near], similarities[near]
-    return np.sort(rows[first(similarities, rows, depth)])
+    return np.sort(rows[first(depth, names_of(snapshot, rows), similarities)])

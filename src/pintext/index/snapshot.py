@@ -1,77 +1,30 @@
 """One committed state of an index: the questions that can be asked of it."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from pintext.arrays import F32, I64
-from pintext.errors import DataError, IndexFormatError
+from pintext.errors import DataError
+from pintext.index.by_words import WordSearch
 from pintext.index.fields import Filters, field_query, filter_key
+from pintext.index.filtered import EXACT_PINS, Filtered, within
 from pintext.index.manifest import Manifest
 from pintext.index.rows import Rows
-from pintext.index.terms import FOLDER, guarded, place
+from pintext.index.terms import FOLDER, best_rows, guarded, place, rows_at
 from pintext.tokens import Probes, TokenScheme
 
 if TYPE_CHECKING:
     import tantivy
 
-__all__ = ["EXACT_PINS", "Filtered", "Matches", "Snapshot", "WordCounts"]
-
-EXACT_PINS = 20_000
-"""Where a filter leaves no more pins than this, all of them are compared exactly."""
+__all__ = ["Snapshot"]
 
 _FILTERS_KEPT = 64
-
-
-class Matches(NamedTuple):
-    """Pins that match words, the best first.
-
-    Attributes:
-        rows: int64, ``(n,)``.
-        bm25: ``(n,)``.
-    """
-
-    rows: I64
-    bm25: NDArray[np.float64]
-
-
-class WordCounts(msgspec.Struct, frozen=True):
-    """What BM25 knows of words.
-
-    Attributes:
-        pins: how many there are.
-        holders: word -> how many of them hold it.
-    """
-
-    pins: int
-    holders: dict[str, int]
-
-    def idf(self, word: str) -> float:
-        """How rare a word is, as Tantivy computes it."""
-        held = self.holders.get(word, 0)
-        return math.log(1 + (self.pins - held + 0.5) / (held + 0.5))
-
-
-class Filtered(NamedTuple):
-    """What a filter leaves.
-
-    Attributes:
-        query: for the inverted index; scores nothing.
-        pins: how many.
-        rows: all of them, where they are at most :data:`EXACT_PINS`.
-    """
-
-    query: "tantivy.Query"
-    pins: int
-    rows: I64 | None
 
 
 class Snapshot:
@@ -83,6 +36,10 @@ class Snapshot:
         terms: the inverted index, at the commit to show.
         scheme: of the tokens.
         commit: the number of the commit.
+
+    Attributes:
+        rows: what is known of pins by their rows.
+        words: finds pins by their words.
     """
 
     def __init__(
@@ -103,6 +60,7 @@ class Snapshot:
         self._searcher = terms.searcher()
         # After the inverted index: rows are on the disk before what points to them.
         self.rows = Rows(folder, manifest.dim, manifest.per_pin)
+        self.words = WordSearch(self._searcher, self._schema, self.rows)
         self._filters: OrderedDict[bytes, Filtered] = OrderedDict()
         self._filters_lock = Lock()
 
@@ -189,21 +147,6 @@ class Snapshot:
             ).hits
         return np.array([row for row, _ in hits], np.int64)
 
-    def _best_rows(self, query: "tantivy.Query", limit: int) -> tuple[I64, list[float]]:
-        """The rows of the pins that match best, and their scores."""
-        with guarded(self._place):
-            hits = self._searcher.search(query, limit, count=False).hits
-        return self._rows_at([place for _, place in hits]), [score for score, _ in hits]
-
-    def _rows_at(self, places: "list[tantivy.DocAddress]") -> I64:
-        """The rows of documents, in their order."""
-        with guarded(self._place):
-            rows = self._searcher.fast_field_values("row", places)
-        try:
-            return np.array(rows, np.int64)
-        except TypeError:
-            raise IndexFormatError(f"{self._place}: damaged: a pin has no row") from None
-
     # ------------------------------------------------------------------------ asking
 
     def filtered(self, filters: Filters | None) -> Filtered | None:
@@ -242,7 +185,11 @@ class Snapshot:
         pins = int(result.count)
         if pins > EXACT_PINS:
             return Filtered(query, pins, None)
-        return Filtered(query, pins, np.sort(self._rows_at([place for _, place in result.hits])))
+        return Filtered(
+            query,
+            pins,
+            np.sort(rows_at(self._searcher, [place for _, place in result.hits], self._place)),
+        )
 
     def token_rows(self, probes: Probes, limit: int, filtered: Filtered | None) -> I64:
         """The rows of the pins that share the most promising tokens of one query.
@@ -267,72 +214,8 @@ class Snapshot:
                 )
             ]
         )
-        return self._best_rows(_within(query, filtered), limit)[0]
-
-    def word_counts(self, words: Iterable[str]) -> WordCounts:
-        """How many pins there are and hold each of some words; of deleted ones as well."""
-        with guarded(self._place):
-            holders = {word: int(self._searcher.doc_freq("text", word)) for word in set(words)}
-        return WordCounts(len(self), holders)
-
-    def text_matches(
-        self,
-        words: list[str],
-        limit: int,
-        filtered: Filtered | None = None,
-        counts: WordCounts | None = None,
-    ) -> Matches:
-        """The pins that match words best by BM25, equally good ones in the order of the rows.
-
-        Args:
-            words: as :func:`pintext.text.split` gives them; one that occurs twice counts twice.
-            limit: pins at most.
-            filtered: what they must be among.
-            counts: of the words over more pins than these, to weigh them by.
-        """
-        if not words:
-            return Matches(np.zeros(0, np.int64), np.zeros(0))
-        rows, listed = self._best_rows(_within(self._word_query(words, counts), filtered), limit)
-        scores = np.array(listed)
-        order = np.lexsort((rows, -scores))
-        return Matches(rows[order], scores[order])
-
-    def bm25_of(
-        self, words: list[str], ids: list[str], counts: WordCounts | None = None
-    ) -> dict[int, float]:
-        """Row -> BM25 of those of some pins that share a word with the query."""
-        from tantivy import Occur, Query
-
-        if not words or not ids:
-            return {}
-        among = Query.boolean_query([(Occur.Should, self._id_query(name)) for name in ids])
-        query = Query.boolean_query(
-            [
-                (Occur.Must, self._word_query(words, counts)),
-                (Occur.Must, Query.const_score_query(among, 0.0)),
-            ]
-        )
-        rows, scores = self._best_rows(query, len(ids))
-        return dict(zip(rows.tolist(), scores, strict=True))
-
-    def _word_query(self, words: list[str], counts: WordCounts | None) -> "tantivy.Query":
-        from tantivy import Occur, Query
-
-        terms = [Query.term_query(self._schema, "text", word, "freq") for word in words]
-        if counts is not None:
-            own = self.word_counts(words)
-            boosts = [counts.idf(word) / own.idf(word) for word in words]
-            terms = list(map(Query.boost_query, terms, boosts))
-        return Query.boolean_query([(Occur.Should, term) for term in terms])
+        return best_rows(self._searcher, within(query, filtered), limit, self._place)[0]
 
     def similarities(self, rows: I64, unit: F32) -> F32:
         """The exact cosines of some pins with a unit vector."""
         return self.rows.similarities(rows, unit)
-
-
-def _within(query: "tantivy.Query", filtered: Filtered | None) -> "tantivy.Query":
-    from tantivy import Occur, Query
-
-    if filtered is None:
-        return query
-    return Query.boolean_query([(Occur.Must, query), (Occur.Must, filtered.query)])

@@ -2,7 +2,8 @@
 
 ==============  =================================================================================
 ``id``          the id, one term
-``text``        the words of the text, as :mod:`pintext.text` splits them: BM25 (k1 1.2, b 0.75)
+``text``        the words of the text, as :mod:`pintext.text` splits them
+``length``      how many they are
 ``token``       the embedding tokens, numbers
 ``row``         where the pin stands in the rows (:mod:`pintext.index.rows`)
 ``document``    JSON of the id, text columns and fields; stored, not searched
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import numpy as np
 import polars as pl
 
-from pintext.arrays import I32
+from pintext.arrays import I32, I64
 from pintext.errors import IndexFormatError, MissingExtraError, PinIndexError
 from pintext.files import reason
 from pintext.index.fields import Field
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FOLDER",
     "META",
+    "best_rows",
     "check_terms",
     "commits_of",
     "guarded",
@@ -40,6 +43,7 @@ __all__ = [
     "open_terms",
     "place",
     "remove_leftovers",
+    "rows_at",
     "writes",
 ]
 
@@ -74,6 +78,7 @@ def make_terms(folder: Path, fields: Sequence[Field]) -> "tantivy.Index":
     builder = _library().SchemaBuilder()
     builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
     builder.add_text_field("text", tokenizer_name="whitespace", index_option="freq")
+    builder.add_unsigned_field("length", fast=True)
     builder.add_unsigned_field("token", indexed=True)
     builder.add_unsigned_field("row", fast=True)
     builder.add_bytes_field("document", stored=True)
@@ -128,6 +133,33 @@ def guarded(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def best_rows(
+    searcher: "tantivy.Searcher", query: "tantivy.Query", limit: int, folder: Path
+) -> tuple[I64, list[float]]:
+    """The rows of the pins that match best, and their scores.
+
+    Raises:
+        IndexFormatError: the files are damaged.
+    """
+    with guarded(folder):
+        hits = searcher.search(query, limit, count=False).hits
+    return rows_at(searcher, [place for _, place in hits], folder), [score for score, _ in hits]
+
+
+def rows_at(searcher: "tantivy.Searcher", places: "list[tantivy.DocAddress]", folder: Path) -> I64:
+    """The rows of documents, in their order.
+
+    Raises:
+        IndexFormatError: the files are damaged.
+    """
+    with guarded(folder):
+        rows = searcher.fast_field_values("row", places)
+    try:
+        return np.array(rows, np.int64)
+    except TypeError:
+        raise IndexFormatError(f"{folder}: damaged: a pin has no row") from None
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
@@ -141,9 +173,11 @@ def json_lines(batch: PinBatch, tokens: I32, first_row: int) -> pl.Series:
         first_row: the row of the first; the others follow.
     """
     listed = pl.Series("token", tokens, dtype=pl.Array(pl.Int32, tokens.shape[1])).arr.to_list()
+    words = split_column(batch.texts)
     frame = pl.DataFrame([batch.ids.alias("id"), listed]).with_columns(
         pl.col("token").list.filter(pl.element() >= 0),
-        split_column(batch.texts).list.join(" ").alias("text"),
+        words.list.join(" ").alias("text"),
+        words.list.len().alias("length"),
         batch.documents.str.encode("base64").alias("document"),
         pl.int_range(first_row, first_row + len(batch.ids)).alias("row"),
         *(_listed(number, column) for number, column in enumerate(batch.fields)),

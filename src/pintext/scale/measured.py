@@ -62,7 +62,7 @@ TRAIN_BYTES = 386
 """of a pair while it is trained on, in mapped files"""
 EMBED_BYTES = 6
 """of a pin in a file of vectors, besides its vector"""
-INDEX_BYTES = 127
+INDEX_BYTES = 183
 """of a pin in an index, besides its vector"""
 BUILD_BYTES = 1700
 """of a pin in memory while an index is made"""

@@ -10,9 +10,9 @@ import msgspec
 
 from pintext.errors import DataError, ServeError, ShardDownError
 from pintext.index.asking import Asked
+from pintext.index.bm25 import WordCounts
 from pintext.index.pins import Columns
 from pintext.index.shards import Part, ShardState, StoredPin
-from pintext.index.snapshot import WordCounts
 
 __all__ = ["PinsAsked", "RemoteShard", "WordsAsked"]
 
@@ -94,7 +94,7 @@ class RemoteShard:
         self._state, self.down = found, False
 
     def word_counts(self, words: list[str]) -> WordCounts:
-        """How many of its pins hold words."""
+        """How many pins it has, how long their texts, and how many of them hold words."""
         return self._ask_if_up("/v1/shard/words", WordsAsked(words), WordCounts)
 
     def part(self, asked: Asked) -> Part:

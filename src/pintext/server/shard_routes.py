@@ -5,8 +5,8 @@ from litestar import get, post
 from pintext.errors import DataError
 from pintext.index import PinIndex
 from pintext.index.asking import Asked
+from pintext.index.bm25 import WordCounts
 from pintext.index.shards import LocalShard, Part, ShardState, StoredPin
-from pintext.index.snapshot import WordCounts
 from pintext.server.bodies import json_body
 from pintext.server.direct import IN_THREADS
 from pintext.server.problems import ProblemError
@@ -43,7 +43,7 @@ async def state(service: Service) -> ShardState:
     **json_body(WordsAsked),
 )
 async def words(data: WordsAsked, service: Service) -> WordCounts:
-    """How many of its pins hold words."""
+    """How many pins it has, how long their texts, and how many of them hold words."""
     return await service.work.run(_shard(service).word_counts, data.words)
 
 
