@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pintext.arrays import I64, U8
-from pintext.compiled import compiled
+from pintext.compiled import compiled, compiled_allocating
 
 __all__ = [
     "ALONE",
@@ -41,7 +41,7 @@ def lower_ascii(data: U8, lowered: U8) -> None:
         lowered[index] = byte | 0x20 if 65 <= byte <= 90 else byte
 
 
-@compiled
+@compiled_allocating
 def fold(data: U8, offsets: I64, table: U32) -> tuple[U8, I64, Bools]:
     """Normalise code point by code point.
 
@@ -101,7 +101,7 @@ def fold(data: U8, offsets: I64, table: U32) -> tuple[U8, I64, Bools]:
     return folded[:out], bounds, hard
 
 
-@compiled
+@compiled_allocating
 def word_bounds(data: U8, offsets: I64, max_tokens: int, classes: U8) -> tuple[I64, I64]:
     """Find the words of normalised texts.
 

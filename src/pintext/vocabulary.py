@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pintext.arrays import I32, I64, U8
-from pintext.compiled import compiled
+from pintext.compiled import compiled_allocating
 from pintext.cores import available_cores
 from pintext.errors import DataError, ModelFormatError
 from pintext.text import (
@@ -273,7 +273,7 @@ class VocabularyBuilder(WordCounter):
         return vocabulary, row_of_raw
 
 
-@compiled
+@compiled_allocating
 def _rows_of(table: WordTable, data: U8, max_tokens: int, classes: U8) -> I32:
     """The rows of one normalised text's known words, in a single call from Python."""
     bounds, words = word_bounds(data, np.array([0, len(data)]), max_tokens, classes)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pintext.arrays import I32, I64, U8
-from pintext.compiled import compiled
+from pintext.compiled import compiled, compiled_allocating
 from pintext.errors import ModelFormatError
 
 __all__ = [
@@ -81,7 +81,7 @@ def _eight(data: U8, start: int) -> np.uint64:
     return high | low
 
 
-@compiled
+@compiled_allocating
 def word_hashes(data: U8, bounds: I64) -> U64:
     """The hash of each word, shape ``(n,)``."""
     hashes = np.empty(len(bounds) // 2, np.uint64)
@@ -104,7 +104,7 @@ def word_hashes(data: U8, bounds: I64) -> U64:
     return hashes
 
 
-@compiled
+@compiled_allocating
 def find_rows(table: WordTable, data: U8, bounds: I64) -> I32:
     """The row of each word, -1 where it has none.
 
@@ -168,7 +168,7 @@ def _find_row(table: WordTable, data: U8, start: int, stop: int, hashed: np.uint
     return NOT_FOUND
 
 
-@compiled
+@compiled_allocating
 def keep_known(rows: I32, offsets: I64) -> tuple[I32, I64]:
     """Leave out the words without a row; give the rows that stay and the bounds of the texts."""
     known = np.empty(len(rows), np.int32)
@@ -182,7 +182,7 @@ def keep_known(rows: I32, offsets: I64) -> tuple[I32, I64]:
     return known[:count], bounds
 
 
-@compiled
+@compiled_allocating
 def fill_slots(table: WordTable, n_words: int) -> None:
     """Enter the first ``n_words`` rows, all different, into empty slots."""
     slots, word_bytes, word_offsets = table
@@ -198,7 +198,7 @@ def fill_slots(table: WordTable, n_words: int) -> None:
         slots[slot] = hashes[row] >> _32 << _32 | np.uint64(row + 1)
 
 
-@compiled
+@compiled_allocating
 def insert_words(table: WordTable, n_words: int, data: U8, bounds: I64) -> tuple[I32, int]:
     """Find words, and give a new row to each that has none, in the order in which they come.
 
@@ -287,7 +287,7 @@ def check_table(table: WordTable) -> None:
         raise ModelFormatError("vocabulary: word_offsets cut through a character")
 
 
-@compiled
+@compiled_allocating
 def _names_every_row(slots: U64, n_words: int) -> bool:
     """Whether the filled slots are the rows below ``n_words``, each once."""
     seen = np.zeros(n_words, np.bool_)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pintext.arrays import I32, I64
-from pintext.compiled import compiled
+from pintext.compiled import compiled, compiled_allocating
 from pintext.errors import ConfigError
 
 __all__ = ["Metric", "Places", "metric", "mrr", "ndcg", "only", "precision", "recall"]
@@ -156,7 +156,7 @@ def _best_discounts(places: Places, k: int) -> F64:
     return discounts
 
 
-@compiled
+@compiled_allocating
 def _expected_reciprocal(above: I32, equal: I32, right: I64) -> F64:
     """Expected 1 / rank of the first of ``right`` answers among ``equal`` in random order."""
     values = np.zeros(above.shape[0])

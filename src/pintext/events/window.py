@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pintext.compiled import compiled
+from pintext.compiled import compiled, compiled_allocating
 from pintext.events.store import FileEntry
 
 __all__ = ["Window", "latest_ids"]
@@ -107,7 +107,7 @@ def _slot(table: U64, place: np.uint64, tag: np.uint64) -> np.uint64:
     return at
 
 
-@compiled
+@compiled_allocating
 def _fresh(batch: U64, young: U64, old: U64, places: U64, tags: U64) -> Flags:
     fresh = np.zeros(len(tags), np.bool_)
     for i in range(len(tags)):

@@ -285,12 +285,11 @@ def _compare(
 ) -> int:
     """Write the dot product of each row with the vector; -1, or the place of a damaged row."""
     dim, width = vectors.shape[1], sums.shape[1]
-    flat, flat_sums = vectors.reshape(-1), sums.reshape(-1)
     for i in range(len(rows)):
         if i + _AHEAD < len(rows):
-            prefetch(flat_sums, rows[i + _AHEAD] * width)
+            prefetch(sums, rows[i + _AHEAD] * width)
             for line in range(0, dim, 16):
-                prefetch(flat, rows[i + _AHEAD] * dim + line)
+                prefetch(vectors, rows[i + _AHEAD] * dim + line)
         row = rows[i]
         total, mixed = np.float32(0), np.uint32(0)
         for k in range(dim):

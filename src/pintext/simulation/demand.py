@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pintext.arrays import I32, I64
-from pintext.compiled import compiled
+from pintext.compiled import compiled, compiled_allocating
 from pintext.simulation.catalogue import Entities, Postings
 
 __all__ = ["Demand", "demand_by_id", "typed_demand"]
@@ -134,7 +134,7 @@ def _demand(
     return Demand(name, texts, upto, topic, pins)
 
 
-@compiled
+@compiled_allocating
 def _match(asked: I64, subjects: I64, pins: I64, offsets: I64, out: I32) -> None:
     """For each query the pins that share its first word, in the order of further shared words."""
     shown = out.shape[1]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pintext.arrays import F32, I32, I64
-from pintext.compiled import compiled_fast
+from pintext.compiled import compiled_allocating
 from pintext.tokens.kernels import in_threads, keep_largest, normalized, products, row_length
 
 __all__ = ["Nearest", "exact_neighbors"]
@@ -57,7 +57,7 @@ def exact_neighbors(
     return found
 
 
-@compiled_fast
+@compiled_allocating
 def _scan(
     vectors: F32, panel: F32, own: I64, worst: F32, held: I64, rows: I32, similarities: F32
 ) -> None:

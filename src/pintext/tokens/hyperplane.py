@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pintext.arrays import F32, I32, I64
-from pintext.compiled import compiled, compiled_fast
+from pintext.compiled import compiled, compiled_allocating, compiled_fast
 from pintext.errors import ConfigError
 from pintext.tokens.scheme import Probes, TokenScheme
 from pintext.tokens.settings import LARGEST_TOKEN
@@ -120,7 +120,7 @@ def _signatures(rows: F32, planes: F32, bits: int, tokens: I32) -> None:
             tokens[i, table] = (table << bits) + signature
 
 
-@compiled
+@compiled_allocating
 def _probe_rows(rows: F32, planes: F32, bits: int, tokens: I32, weights: F32) -> None:
     tables, wanted = len(planes) // bits, tokens.shape[1]
     own = np.empty(tables, np.int64)

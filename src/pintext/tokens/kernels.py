@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pintext.arrays import F32, I32, I64
-from pintext.compiled import compiled, compiled_fast
+from pintext.compiled import compiled, compiled_allocating, compiled_fast
 from pintext.cores import available_cores
 
 __all__ = [
@@ -140,7 +140,7 @@ def keep_largest(
     return held
 
 
-@compiled_fast
+@compiled_allocating
 def nearest(
     rows: F32,
     heads: F32,

@@ -20,7 +20,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from pintext.arrays import I32, I64, U8
-from pintext.compiled import compiled
+from pintext.compiled import compiled_allocating
 from pintext.config import TrainConfig
 from pintext.errors import ConfigError, NoPairsError
 from pintext.pairs import PairSource
@@ -80,7 +80,7 @@ class Corpus:
         return int(np.diff(self.arrays.starts).max(initial=0))
 
 
-@compiled
+@compiled_allocating
 def _hold_out(tokens: I32, starts: I64, share: float, stream: Any) -> U8:
     """Mark a share of the entities by a hash of their rows, so that equal texts fall together."""
     chosen = np.zeros(starts.shape[0] - 1, np.uint8)
@@ -91,7 +91,7 @@ def _hold_out(tokens: I32, starts: I64, share: float, stream: Any) -> U8:
     return chosen
 
 
-@compiled
+@compiled_allocating
 def _known_pins(queries: I32, pins: I32, starts: I64, known: I32) -> None:
     """Counting sort of the pairs by query, each query's pins ascending; fills in ``starts``."""
     for i in range(queries.shape[0]):

@@ -8,7 +8,7 @@ import numpy as np
 
 from pintext.ahead import ahead
 from pintext.arrays import I32, I64
-from pintext.compiled import compiled
+from pintext.compiled import compiled, compiled_allocating
 from pintext.cores import available_cores
 from pintext.training.entities import EntityTable, GrowableArray
 
@@ -18,7 +18,7 @@ _LONG = 32  # words or pins, from which on insertion is no longer the fastest so
 _CHUNK = 1 << 20  # entities rewritten at a time
 
 
-@compiled
+@compiled_allocating
 def sort_few(values: I32, start: int, stop: int) -> None:
     """Sort ``values[start:stop]``; most are a few words, where insertion is fastest."""
     if stop - start > _LONG:
@@ -32,7 +32,7 @@ def sort_few(values: I32, start: int, stop: int) -> None:
         values[at] = value
 
 
-@compiled
+@compiled_allocating
 def _rewrite(tokens: I32, starts: I64, first: int, last: int, row_of: I32, rows: I32) -> I64:
     """Known rows of entities ``first``..``last - 1``, sorted within each; returns their offsets."""
     offsets = np.zeros(last - first + 1, np.int64)

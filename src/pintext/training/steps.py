@@ -236,17 +236,16 @@ def _update(
     """Change the rows that this thread owns, each once, by the sum of its gradients."""
     rows = _collect(thread, threads, shared, mine)
     squares, embeddings, gradients = shared.squares[thread], shared.embeddings, shared.gradients
-    of_rows, of_gradients = embeddings.ravel(), gradients.ravel()
     dim = embeddings.shape[1]
     asked, occurrences = 0, mine.bounds[rows]
     for r in range(rows):
         if r + _ROWS_AHEAD < rows:
             later = mine.rows[r + _ROWS_AHEAD]
             prefetch(squares, later // threads)
-            ask_for_row(of_rows, later, dim)
+            ask_for_row(embeddings, later, dim)
         first, last = mine.bounds[r], mine.bounds[r + 1]
         while asked < min(last + _OCCURRENCES_AHEAD, occurrences):
-            ask_for_row(of_gradients, mine.chain[asked], dim)
+            ask_for_row(gradients, mine.chain[asked], dim)
             asked += 1
         row = mine.rows[r]
         local = row // threads

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pintext.arrays import F32, I32
-from pintext.compiled import compiled, compiled_fast
+from pintext.compiled import compiled_allocating, compiled_fast
 from pintext.training.corpus import Corpus
 from pintext.training.objective import project
 from pintext.training.randomness import key, permuted
@@ -48,7 +48,7 @@ def _cosines(queries: F32, query: int, pins: F32, cosines: F32) -> None:
         cosines[j] = total
 
 
-@compiled
+@compiled_allocating
 def _found(
     thread: int, threads: int, queries: F32, pins: F32, query_of: I32, answer_of: I32, found: Any
 ) -> None:
