@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pintext.arrays import F32, I32, I64
-from pintext.compiled import compiled
+from pintext.compiled import compiled_allocating
 from pintext.evaluation.metrics import Places
 from pintext.text import split_column
 
@@ -92,7 +92,7 @@ def count_places(
     _count(scores, first, question.answers[low:high], above[low:high], equal[low:high])
 
 
-@compiled
+@compiled_allocating
 def _count(scores: F32, first: int, answers: I32, above: I32, equal: I32) -> None:
     """Count, for each answer, the candidates of its query with a higher and with the same score."""
     i = 0

@@ -61,31 +61,38 @@ class GroupBuffers(NamedTuple):
 def sum_rows(table: Floats, rows: I32, start: int, stop: int, totals: Floats, place: int) -> None:
     """Write the sum of the table's rows ``rows[start:stop]`` to ``totals[place]``.
 
-    Four rows at a time: a pass over the total costs as much as a pass over a row. Here and below a
-    row is named by its table and number, because making a view of it takes as long as adding it up.
+    The first one to three rows are written, the others added four at a time: a pass over the total
+    costs as much as a pass over a row. Here and below a row is named by its table and number,
+    because making a view of it takes as long as adding it up.
     """
-    dim = table.shape[1]
-    for k in range(dim):
-        totals[place, k] = 0
-    i = start
-    while i + 4 <= stop:
+    dim, few = table.shape[1], (stop - start) % 4
+    if few == 0:
+        for k in range(dim):
+            totals[place, k] = 0
+    elif few == 1:
+        a = rows[start]
+        for k in range(dim):
+            totals[place, k] = table[a, k]
+    elif few == 2:
+        a, b = rows[start], rows[start + 1]
+        for k in range(dim):
+            totals[place, k] = table[a, k] + table[b, k]
+    else:
+        a, b, c = rows[start], rows[start + 1], rows[start + 2]
+        for k in range(dim):
+            totals[place, k] = table[a, k] + table[b, k] + table[c, k]
+    for i in range(start + few, stop, 4):
         a, b, c, d = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
         for k in range(dim):
             totals[place, k] += (table[a, k] + table[b, k]) + (table[c, k] + table[d, k])
-        i += 4
-    while i < stop:
-        a = rows[i]
-        for k in range(dim):
-            totals[place, k] += table[a, k]
-        i += 1
 
 
 @compiled_fast
-def ask_for_row(flat: Floats, row: int, dim: int) -> None:
-    """Ask memory for all cache lines of a row of a table that is given as a flat array."""
+def ask_for_row(table: Floats, row: int, dim: int) -> None:
+    """Ask memory for all cache lines of a row of a table."""
     first = np.int64(row) * dim
-    for k in range(0, dim, 64 // flat.itemsize):
-        prefetch(flat, first + k)
+    for k in range(0, dim, 64 // table.itemsize):
+        prefetch(table, first + k)
 
 
 @compiled_fast
@@ -116,11 +123,10 @@ def _project_all(
     """Fill in the unit vectors and lengths of a group's entities, and the background's panels."""
     units, panels = buffers.units, buffers.panels
     dim, entities = embeddings.shape[1], units.shape[0]
-    flat = embeddings.ravel()
     for i in range(entities):
         if i + _AHEAD < entities:
             for at in range(starts[i + _AHEAD], starts[i + _AHEAD + 1]):
-                ask_for_row(flat, tokens[at], dim)
+                ask_for_row(embeddings, tokens[at], dim)
         if i < pairs or GROUP <= i < GROUP + pairs or i >= 2 * GROUP:
             buffers.lengths[i] = project(embeddings, tokens, starts[i], starts[i + 1], units, i)
     for j in range(entities - 2 * GROUP):
