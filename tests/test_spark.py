@@ -71,11 +71,42 @@ def test_the_same_vectors_as_on_one_machine(
 ) -> None:
     rows = embed_files(session, texts, model, tmp_path / "vectors", column="title")
     assert rows == 3_008
-    found = pl.read_parquet(tmp_path / "vectors" / "*.parquet").sort("id")
-    assert found.equals(on_one_machine(model, texts, tmp_path))
+    found = pl.read_parquet(tmp_path / "vectors" / "*.parquet")
+    assert found["id"].to_list() == [f"p{row}" for row in range(3_008)]  # in the order of the files
+    assert found.sort("id").equals(on_one_machine(model, texts, tmp_path))
     fingerprint = PinTextModel.from_pretrained(model).fingerprint
     for part in (tmp_path / "vectors").iterdir():
         assert pl.read_parquet_metadata(part)[FINGERPRINT_KEY] == fingerprint
+
+
+def test_spans_of_rows_are_parts(session: "SparkSession", model: Path, tmp_path: Path) -> None:
+    """More than one task of a file, with a name that Spark escapes."""
+    folder = tmp_path / "new texts, 100 %"
+    folder.mkdir()
+    frame = pl.DataFrame({"id": range(200_000), "text": ["oak cabinets", None] * 100_000})
+    frame.write_parquet(folder / "a b.parquet", row_group_size=30_000)
+    assert embed_files(session, folder / "a b.parquet", model, tmp_path / "vectors") == 200_000
+    parts = sorted((tmp_path / "vectors").iterdir())
+    heights = [pl.scan_parquet(part).select(pl.len()).collect().item() for part in parts]
+    assert heights == [90_000, 90_000, 20_000]
+    embed_file(
+        PinTextModel.from_pretrained(model), folder / "a b.parquet", tmp_path / "one.parquet"
+    )
+    found = pl.concat(map(pl.read_parquet, parts))
+    assert found.equals(pl.read_parquet(tmp_path / "one.parquet", glob=False))
+
+
+def test_what_only_spark_can_read(session: "SparkSession", model: Path, tmp_path: Path) -> None:
+    for kind in ("a", "b"):
+        (tmp_path / "texts" / f"kind={kind}").mkdir(parents=True)
+        frame = pl.DataFrame({"text": ["oak", f"oak cabinets {kind}"]})
+        frame.write_parquet(tmp_path / "texts" / f"kind={kind}" / "0.parquet")
+    out = tmp_path / "vectors"
+    assert embed_files(session, tmp_path / "texts", model, out, id_column="kind") == 4
+    found = pl.read_parquet(out / "*.parquet")
+    assert sorted(found["id"]) == ["a", "a", "b", "b"]
+    expected = PinTextModel.from_pretrained(model).encode(["oak"])[0]
+    assert sum(np.array_equal(vector, expected) for vector in found["vector"]) == 2
 
 
 def test_the_command(session: "SparkSession", texts: Path, model: Path, tmp_path: Path) -> None:

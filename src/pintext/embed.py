@@ -169,8 +169,11 @@ def text_batches(
     column: str = "text",
     id_column: str = "id",
     batch_rows: int = 65_536,
+    rows: tuple[int, int] | None = None,
 ) -> Iterator[TextBatch]:
     """Read texts piece by piece; the arguments are those of :func:`embed_file`.
+
+    ``rows`` are the first and the number of those that are wanted of a Parquet file; None: all.
 
     Raises:
         DataError: the source cannot be read, a row of it is wrong, or a column is missing.
@@ -186,7 +189,7 @@ def text_batches(
         if name.endswith((".jsonl", ".ndjson")):
             yield from _json_batches(path, column, id_column, batch_rows)
         elif name.endswith((".parquet", ".csv", ".tsv")):
-            yield from _column_batches(path, name, column, id_column, batch_rows)
+            yield from _column_batches(path, name, column, id_column, batch_rows, rows)
         else:
             yield from _numbered(_lines(path), batch_rows)
     except (EOFError, zlib.error) as error:
@@ -274,7 +277,12 @@ def _json_row(path: Path, number: int, line: bytes, decoder: msgspec.json.Decode
 
 
 def _column_batches(
-    path: Path, name: str, column: str, id_column: str, batch_rows: int
+    path: Path,
+    name: str,
+    column: str,
+    id_column: str,
+    batch_rows: int,
+    rows: tuple[int, int] | None,
 ) -> Iterator[TextBatch]:
     """Batches of a Parquet, CSV or TSV file."""
     separator = "\t" if name.endswith(".tsv") else ","
@@ -292,6 +300,7 @@ def _column_batches(
         if not (kind in (pl.String, pl.Null) or isinstance(kind, pl.Categorical | pl.Enum)):
             raise DataError(f"{path}: column {column!r} is {kind}; expected texts")
         has_id = id_column in schema
+        lazy = lazy if rows is None else lazy.slice(*rows)
         chosen = [pl.col(column).cast(pl.String).alias("text")]
         chosen += [pl.col(id_column).alias("id")] if has_id else []
         for frame in lazy.select(chosen).collect_batches(

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import polars as pl
 
-from pintext.embed import TextBatch, write_vectors
+from pintext.embed import TextBatch, text_batches, write_vectors
 from pintext.errors import DataError
 from pintext.files import new_folder
 from pintext.model import PinTextModel
 from pintext.spark.parts import WRITTEN, part_name, parts_of, rows_written, written
 from pintext.spark.session import read_parquet, ship_model, shipped_model
+from pintext.spark.spans import Span, spans_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["embed_dataframe", "embed_files"]
 
-_ARROW_ROWS = "65536"
+_BATCH_ROWS = 65_536
 
 
 def embed_dataframe(
@@ -61,7 +63,11 @@ def embed_files(
     dtype: Literal["float32", "float16"] = "float32",
     overwrite: bool = False,
 ) -> int:
-    """Write the vectors of Parquet files of texts, one file for each partition of the input.
+    """Write the vectors of Parquet files of texts, one file for each task.
+
+    Files that have paths are cut into spans of rows that the tasks read themselves, so no text
+    goes through the JVM; the parts have the rows in the order of the files' names. What only Spark
+    can read, on other file systems and in folders of folders, comes as Spark cuts it.
 
     Each task writes its file under a temporary name and renames it, and the folder gets its name
     when all are there. So a task that runs twice, an executor that dies and a job that is started
@@ -88,12 +94,16 @@ def embed_files(
         ModelError: the model folder is no model.
     """
     out = Path(out).absolute()
-    chosen = _chosen(read_parquet(session, source), column, id_column)
+    spans = spans_of(session, source, column, id_column)
+    chosen = None if spans else _chosen(read_parquet(session, source), column, id_column)
     name = ship_model(session, model)
-    session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _ARROW_ROWS)
     with new_folder(out, DataError, parts_of(out), overwrite=overwrite) as made:
-        task = partial(_write_part, _Task(name, str(made), dtype))
-        rows = rows_written(chosen.mapInArrow(task, WRITTEN), made)
+        task = _Task(name, str(made), dtype, column, id_column)
+        if chosen is None:
+            numbered = session.sparkContext.parallelize(list(enumerate(spans)), len(spans))
+            return rows_written(numbered.map(partial(_embed_span, task)), made)
+        session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _BATCH_ROWS)
+        rows = rows_written(chosen.mapInArrow(partial(_write_part, task), WRITTEN), made)
         if not rows:
             ids = _ids(chosen.limit(0).toArrow().combine_chunks())
             nothing = TextBatch(ids, pl.Series(dtype=pl.String))
@@ -124,9 +134,13 @@ def _chosen(frame: "DataFrame", column: str, id_column: str) -> "DataFrame":
 
 
 class _Task(NamedTuple):
+    """What every task must know."""
+
     model: str
     folder: str
     dtype: Literal["float32", "float16"]
+    column: str
+    id_column: str
 
 
 def _vector_batches(name: str, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
@@ -140,31 +154,38 @@ def _vector_batches(name: str, batches: "Iterator[pa.RecordBatch]") -> "Iterator
         yield pa.RecordBatch.from_arrays([batch.column(0), lists], ["id", "vector"])
 
 
+def _embed_span(task: _Task, numbered: tuple[int, Span]) -> tuple[int, int]:
+    """Write the file of a span; give its number and the number of its rows."""
+    part, (file, start, count) = numbered
+    batches = text_batches(
+        file, task.column, task.id_column, batch_rows=_BATCH_ROWS, rows=(start, count)
+    )
+    return part, _write(task, part, next(batches), batches)
+
+
 def _write_part(task: _Task, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     """Write the file of this partition; give its number and the number of its rows."""
     from pyspark import TaskContext
 
+    texts = (TextBatch(_ids(batch), _texts(batch)) for batch in batches)
+    first = next(texts, None)
     context = TaskContext.get()
-    first = next(batches, None)
     if first is None or context is None:
         return
     part = context.partitionId()
+    yield written(part, _write(task, part, first, texts))
 
-    def texts() -> Iterator[TextBatch]:
-        yield TextBatch(_ids(first), _texts(first))
-        for batch in batches:
-            yield TextBatch(_ids(batch), _texts(batch))
 
-    rows = write_vectors(
+def _write(task: _Task, part: int, first: TextBatch, others: Iterator[TextBatch]) -> int:
+    return write_vectors(
         shipped_model(task.model),
-        texts(),
-        _ids(first).dtype,
+        chain([first], others),
+        first.ids.dtype,
         Path(task.folder) / part_name(part),
         dtype=task.dtype,
         overwrite=True,  # by another attempt at the same task
         threads=1,
     )
-    yield written(part, rows)
 
 
 def _ids(batch: "pa.RecordBatch | pa.Table") -> pl.Series:

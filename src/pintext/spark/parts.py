@@ -5,13 +5,14 @@ A task that runs twice writes the same file; the folder gets its name when all p
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pintext.errors import DataError
 from pintext.spark.session import said
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark import RDD
     from pyspark.sql import DataFrame
 
 __all__ = ["WRITTEN", "part_name", "parts_of", "rows_written", "written"]
@@ -41,21 +42,22 @@ def written(part: int, rows: int) -> "pa.RecordBatch":
     return pa.RecordBatch.from_pydict(columns)
 
 
-def rows_written(tasks: "DataFrame", folder: Path) -> int:
+def rows_written(tasks: "DataFrame | RDD[Any]", folder: Path) -> int:
     """Run tasks that write parts into a folder; return the number of rows.
 
     Args:
-        tasks: a frame of :data:`WRITTEN`; a task without rows writes no part.
+        tasks: a frame of :data:`WRITTEN`, or tuples of the same; what has no rows has no part.
         folder: seen by the driver and all executors.
 
     Raises:
         DataError: a task failed, or the executors do not see the folder.
     """
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
-        parts = [(row["part"], row["rows"]) for row in tasks.collect()]
-    except PySparkException as error:
+        parts = [(part, rows) for part, rows in tasks.collect()]
+    except (PySparkException, Py4JJavaError) as error:
         raise DataError(said(error)) from None
     missing = [part for part, _ in parts if not (folder / part_name(part)).exists()]
     if missing:

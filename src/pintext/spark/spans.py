@@ -1,0 +1,100 @@
+"""Cutting Parquet files into spans of rows, each of which a task reads by itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["Span", "spans_of"]
+
+_LEAST_ROWS, _MOST_ROWS = 1 << 16, 1 << 20
+_TASKS_OF_CORE = 4
+
+
+class Span(NamedTuple):
+    """Some rows of a file: whole row groups."""
+
+    file: str
+    start: int
+    rows: int
+
+
+def spans_of(
+    session: "SparkSession", source: str | Path, column: str, id_column: str
+) -> list[Span]:
+    """The rows of Parquet files that have paths, in the order of the files' names.
+
+    Args:
+        session: decides whether a path is one of this machine's.
+        source: a file, or a folder of files, as Spark names it.
+        column: of texts; every file must have it.
+        id_column: of ids, of the same type in every file.
+
+    Returns:
+        None at all where Spark has to read the source, or to say why it cannot be used: another
+        file system, folders in folders, patterns, other columns, or nothing in it.
+    """
+    files = _files(session, str(source))
+    groups, kinds = [], set()
+    for file in files:
+        if (found := _groups(file, column, id_column)) is None:
+            return []
+        kind, own = found
+        kinds.add(kind)
+        groups += own
+    if len(kinds) > 1:
+        return []
+    tasks = _TASKS_OF_CORE * session.sparkContext.defaultParallelism
+    total = sum(group.rows for group in groups)
+    return _joined(groups, min(max(total // tasks, _LEAST_ROWS), _MOST_ROWS))
+
+
+def _files(session: "SparkSession", source: str) -> list[Path]:
+    """The files that Spark would read; none where that is more than looking into a folder."""
+    context: Any = session.sparkContext
+    if not context._jsc.hadoopConfiguration().get("fs.defaultFS").startswith("file:"):
+        return []
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        return []
+    inside = sorted(file for file in path.iterdir() if not file.name.startswith((".", "_")))
+    return inside if all(file.is_file() for file in inside) else []
+
+
+def _groups(file: Path, column: str, id_column: str) -> tuple[Any, list[Span]] | None:
+    """The type of the ids and the row groups of a file; None: Spark has to look at it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as opened:
+            schema, metadata = opened.schema_arrow, opened.metadata
+    except (OSError, pa.ArrowException):
+        return None
+    if id_column not in schema.names or column not in schema.names:
+        return None
+    kind = schema.field(column).type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return None
+    spans, start = [], 0
+    for number in range(metadata.num_row_groups):
+        rows = metadata.row_group(number).num_rows
+        spans.append(Span(str(file), start, rows))
+        start += rows
+    return schema.field(id_column).type, spans
+
+
+def _joined(groups: Sequence[Span], rows: int) -> list[Span]:
+    """Row groups of a file that follow each other, together until they are so many rows."""
+    spans: list[Span] = []
+    for group in groups:
+        last = spans[-1] if spans else None
+        if last and last.file == group.file and last.rows < rows:
+            spans[-1] = last._replace(rows=last.rows + group.rows)
+        elif group.rows:
+            spans.append(group)
+    return spans
