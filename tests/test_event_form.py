@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -94,6 +95,46 @@ def test_judged_as_python_would(values: list[Any]) -> None:
         assert row["dwell_ms"] == value.get("dwell_ms")
         stamp = row["timestamp"] - datetime(1970, 1, 1, tzinfo=UTC)
         assert abs(stamp / timedelta(milliseconds=1) - value["timestamp"]) <= 0.5
+
+
+pieces = st.sampled_from(
+    [
+        b"{",
+        b"}",
+        b"{}",
+        b",",
+        b":",
+        b'"pin_id"',
+        b'"p1"',
+        b'"',
+        b"\\",
+        b"[",
+        b"]",
+        b" ",
+        b"\r",
+        b"1",
+    ]
+)
+lines = st.one_of(
+    (complete | fields | anything).map(lambda value: json.dumps(value).encode()),
+    st.lists(pieces, min_size=1, max_size=6).map(b"".join),
+    st.sampled_from(
+        [b'{"pin_id":', b'"p1"}', b'{"query":{}', b',"x":{}}', b"{}{}", b"\xff{}", b"\0"]
+    ),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(lines, min_size=1, max_size=6))
+def test_lines_in_one_call_as_line_by_line(given_lines: list[bytes]) -> None:
+    data = b"".join(line + b"\n" for line in given_lines)
+    starts = np.cumsum([0, *(len(line) + 1 for line in given_lines)])
+    decoder = ValueDecoder(EventMapping())
+    together, alone = decoder.decode_lines(data, starts), decoder.decode(given_lines)
+    assert together.frame.equals(alone.frame)
+    assert together.rejects == alone.rejects
+    numbers = range(len(given_lines))
+    assert [together.original(n) for n in numbers] == [alone.original(n) for n in numbers]
 
 
 @settings(deadline=None)

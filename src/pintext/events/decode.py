@@ -6,12 +6,14 @@ object. Tables (CSV, Parquet) are columns already; the same rules of names and t
 """
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import polars as pl
+from msgspec.structs import astuple
 
+from pintext.arrays import I64
 from pintext.blocks import Reject, not_utf8
 from pintext.events.form import RAW_SCHEMA
 from pintext.events.settings import IGNORE, EventMapping
@@ -31,6 +33,7 @@ _TYPES: dict[str, Any] = {
 }
 _TIME = pl.Datetime("ms", "UTC")
 _MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
+_BAD_VALUE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
 _LONGEST_KEPT = 65_536  # bytes of a field in a dead letter
 
 
@@ -63,26 +66,61 @@ class ValueDecoder:
             (name, kind, msgspec.field(default=None, name=called))
             for (name, kind), called in zip(_TYPES.items(), self._names, strict=True)
         ]
-        event = msgspec.defstruct("Event", fields, gc=False)
-        self._decode: Callable[[Any], Any] = msgspec.json.Decoder(event).decode
+        self._decoder = msgspec.json.Decoder(msgspec.defstruct("Event", fields, gc=False))
 
     def decode(self, values: Sequence[bytes | None]) -> Raw:
         """Decode values, each one JSON object; None is an empty message."""
         rows: list[Any] = []
         rejects: list[Reject] = []
         rest = iter(values)
+        decode: Callable[[Any], Any] = self._decoder.decode
         while True:
             try:
-                rows.extend(map(self._decode, rest))
+                rows.extend(map(decode, rest))
                 break
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
+            except _BAD_VALUE as error:
                 # extend() has kept what came before the bad value, and the rest begins behind it.
                 at = len(rows) + len(rejects)
                 rejects.append(_reject(error, at, values[at]))
-        index = pl.int_range(len(values), dtype=pl.UInt32, eager=True)
+        return self._raw(rows, rejects, values.__getitem__)
+
+    def decode_lines(self, data: bytes, starts: I64) -> Raw:
+        """Decode lines, each one JSON object, all in one call where none of them is bad.
+
+        Args:
+            data: the lines, each with its end.
+            starts: (n + 1,) where each line starts, and the end.
+        """
+        rows = self._rows_of_lines(data, starts)
+        if rows is None:
+            return self.decode(data.split(b"\n")[:-1])
+        return self._raw(rows, [], lambda line: data[starts[line] : starts[line + 1]])
+
+    def _rows_of_lines(self, data: bytes, starts: I64) -> list[Any] | None:
+        """One event for each line; None where that is not sure.
+
+        The parser goes from value to value, whatever the lines. But between a brace that closes at
+        the end of a line and one that opens the next, no value goes on: JSON would want a comma.
+        """
+        characters = np.frombuffer(data, np.uint8)
+        opens, closes = characters[starts[:-1]] == ord("{"), characters[starts[1:] - 2] == ord("}")
+        if not (opens.all() and closes.all()):
+            return None
+        try:
+            rows = self._decoder.decode_lines(data)
+        except _BAD_VALUE:
+            return None
+        return rows if len(rows) == len(opens) else None
+
+    def _raw(
+        self, rows: list[Any], rejects: list[Reject], value: Callable[[int], bytes | None]
+    ) -> Raw:
+        """The columns of events, of which those that were rejected are left out."""
+        index = pl.int_range(len(rows) + len(rejects), dtype=pl.UInt32, eager=True)
         if rejects:
             index = index.filter(~index.is_in([reject.row for reject in rejects]))
-        columns = {name: list(map(attrgetter(name), rows)) for name in _TYPES}
+        values = list(zip(*map(astuple, rows), strict=True)) or [()] * len(_TYPES)
+        columns = dict(zip(_TYPES, values, strict=True))
         times = pl.DataFrame({"time": _times(columns.pop("timestamp"))})
         frame = pl.DataFrame(
             {
@@ -91,12 +129,12 @@ class ValueDecoder:
                 **{name: _series(name, column) for name, column in columns.items()},
             }
         )
-        return Raw(_mapped(frame, self._mapping), rejects, lambda i: self._kept(values[i]))
+        return Raw(_mapped(frame, self._mapping), rejects, lambda i: self._kept(value(i)))
 
     def _kept(self, value: bytes | None) -> dict[str, Any] | None:
         try:
             found = msgspec.json.decode(value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _BAD_VALUE:
             return None
         return _kept(found, self._names) if isinstance(found, dict) else None
 
@@ -171,7 +209,7 @@ def _kept(found: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 # --- columns out of Python values ----------------------------------------------------------------
 
 
-def _series(name: str, values: list[Any]) -> pl.Series:
+def _series(name: str, values: Sequence[Any]) -> pl.Series:
     """Texts, or whole numbers beyond the range of the form as -1, which is out of it as well."""
     if RAW_SCHEMA[name] == pl.Int64:
         try:
@@ -184,7 +222,7 @@ def _series(name: str, values: list[Any]) -> pl.Series:
         return pl.Series([v if v is None else str(v) for v in values], dtype=pl.String)
 
 
-def _times(values: list[Any]) -> pl.Series:
+def _times(values: Sequence[Any]) -> pl.Series:
     for kind in (pl.String, pl.Int64, pl.Float64):
         try:
             return pl.Series(values, dtype=kind)

@@ -18,7 +18,7 @@ import numpy as np
 from pintext.ahead import ahead
 from pintext.arrays import I64
 from pintext.errors import DataError
-from pintext.events.intake import Intake, Origin
+from pintext.events.intake import Intake, Origin, few_collections
 from pintext.events.judging import Judged, sort_out
 from pintext.events.progress import Callback, Reporter
 from pintext.events.reader import SUFFIXES, read_events
@@ -68,6 +68,7 @@ class FileIngester:
         self._read: dict[str, _State] = {}  # as it was when it was read to its end
         self._errors: list[DataError] = []
 
+    @few_collections()
     def run(self) -> Counter[str]:
         """Read every file; returns events by what became of them.
 

@@ -75,17 +75,15 @@ def _json_lines(path: Path, mapping: EventMapping, after: int) -> Iterator[Event
     for block in ahead(blocks(path, None)):
         if block.last <= after:
             continue
-        values, records = block.data.split(b"\n")[:-1], block.lines
         first_bytes = np.frombuffer(block.data, np.uint8)[block.starts[:-1]]
-        if records[0] <= after or np.isin(first_bytes, _WHITE).any():
-            kept = [
-                (value, record)
-                for value, record in zip(values, records.tolist(), strict=True)
-                if record > after and not (value == b"" or value.isspace())
-            ]
-            values = [value for value, _ in kept]
-            records = np.array([record for _, record in kept], np.int64)
-        yield Events(decoder.decode(values), records, block.last)
+        if block.lines[0] > after and not np.isin(first_bytes, _WHITE).any():
+            raw, records = decoder.decode_lines(block.data, block.starts), block.lines
+        else:
+            lines = zip(block.data.split(b"\n"), block.lines.tolist(), strict=False)
+            kept = [(line, at) for line, at in lines if at > after and line and not line.isspace()]
+            raw = decoder.decode([line for line, _ in kept])
+            records = np.array([at for _, at in kept], np.int64)
+        yield Events(raw, records, block.last)
 
 
 def _delimited(path: Path, mapping: EventMapping, after: int) -> Iterator[Events]:
