@@ -26,7 +26,7 @@ MAX_QUERIES = 4_000
 NOTE = "recall@10 of all answers / of the answers that share no word with their query"
 VALUES: dict[str, list[Any]] = {
     "loss": ["hinge"],
-    "negatives": [16, 32, 128],
+    "negatives": [16, 64, 128],
     "temperature": [0.05, 0.1, 0.15],
     "initial_norm": [0.01, 0.1],
     "learning_rate": [0.05, 0.2],
@@ -35,7 +35,7 @@ VALUES: dict[str, list[Any]] = {
     "max_norm": [0.3, 3.0],
     "min_count": [1, 2],
     "epochs": [5, 20],
-    "dim": [64],
+    "dim": [64, 256],
 }
 
 Asked = dict[str, Question]

@@ -356,7 +356,12 @@ def test_long_texts_are_cut_between_words(tmp_path: Path, longest: int, text: st
         ({"pins.csv": 'id,title\n1,a,b\n"'}, "not a readable catalogue"),
         ({"pins.jsonl": '{"id": 1, "title": 2}\n'}, "column 'title' is Int64; expected texts"),
         ({"pins.jsonl": '{"id": 1.5, "title": "a"}\n'}, "column 'id' is Float64"),
-        ({"pins.jsonl": "no json\n"}, "not a readable catalogue"),
+        (
+            {"pins.jsonl": '{"id": "1", "title": "a"}\n\nno json\n'},
+            r"pins\.jsonl:3: JSON is malformed",
+        ),
+        ({"pins.jsonl": '{"id": "1", "title": "a"}\n[1]\n'}, r"jsonl:2: Expected `object`"),
+        ({"pins.jsonl": "\n\n"}, "no entries; expected one JSON object"),
         ({"pins.parquet": "no parquet"}, "not a readable catalogue"),
         ({"pins.txt": "a"}, "no catalogue; expected"),
         ({}, "no catalogue; expected"),
