@@ -194,6 +194,12 @@ def test_the_driver_dies_then_executors_and_nothing_is_lost_or_doubled(
     second = begin()
     for victim in executors_of(second.pid):  # one of them tallies; others take their places
         os.kill(victim, signal.SIGKILL)
+    while second.poll() is None and not any(tmp_path.glob(".pintext-*/_work/spill/by-query-*/*/*")):
+        time.sleep(0.02)
+    victims = executors_of(second.pid)  # now they apply the rules, each to some queries
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    assert len(victims) == 2
     assert second.wait(timeout=900) == 0, log.read_text()
     assert "Lost executor" in log.read_text()
     only = PairsConfig(tasks=("search",))

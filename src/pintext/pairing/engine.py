@@ -62,6 +62,14 @@ class Engine(ABC):
         an item.
         """
 
+    @abstractmethod
+    def by_query(self, function: Callable[["DuckDB"], Sequence[str]]) -> None:
+        """Let a function make tables of the files ``tally`` and of all that is known.
+
+        It gives their names. No row of them may depend on rows of ``tally`` with another query: it
+        may be called for some queries at a time, on any machine.
+        """
+
     def filled(self, sql: str, values: dict[str, Any]) -> str:
         """A statement with its values in it."""
         return Template(sql).substitute({name: self._literal(v) for name, v in values.items()})
@@ -131,6 +139,10 @@ class DuckDB(Engine):
     ) -> Iterator[Result]:
         """See :meth:`Engine.each`."""
         return (function(self, item) for item in items)
+
+    def by_query(self, function: Callable[["DuckDB"], Sequence[str]]) -> None:
+        """See :meth:`Engine.by_query`."""
+        function(self)
 
     def _quoted(self, text: str) -> str:
         return "'" + text.replace("'", "''") + "'"

@@ -38,6 +38,7 @@ __all__ = [
     "link",
     "locked",
     "names_in",
+    "put_once",
     "sync_all",
     "tally_folder",
 ]
@@ -235,3 +236,12 @@ def locked(out: Path, *, replace: bool) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def put_once(folder: Path, place: Path) -> None:
+    """Move a folder to its place; if one is there, another attempt at the same was faster."""
+    try:
+        folder.rename(place)
+    except OSError:
+        if not place.exists():
+            raise

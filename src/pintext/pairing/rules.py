@@ -7,6 +7,7 @@ events alone, and another engine with the same rules gives the same.
 
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from pintext.pairing.engine import Engine
@@ -231,6 +232,12 @@ def apply_rules(engine: Engine, task: str, tallies: Sequence[Path], config: Pair
         config: the settings.
     """
     engine.files("tally", tallies)
+    engine.by_query(partial(_apply_to_queries, task, config))
+    engine.table("pair", _PAIR, per_pin=config.max_queries_per_pin or _NEVER)
+
+
+def _apply_to_queries(task: str, config: PairsConfig, engine: Engine) -> Sequence[str]:
+    """Make the tables that may be made of some queries alone; their names."""
     by_time = config.split == "time"
     periods = {
         "validation_from": _day(config.validation_from) if by_time else _NEVER,
@@ -268,9 +275,9 @@ def apply_rules(engine: Engine, task: str, tallies: Sequence[Path], config: Pair
     choosing = {"task": task, "seed": str(config.seed)}
     per_query = config.max_pins_per_query or _NEVER
     engine.table("kept_of_query", _KEPT_OF_QUERY, per_query=per_query, **choosing)
-    engine.table("pair", _PAIR, per_pin=config.max_queries_per_pin or _NEVER)
     per_query = config.max_negatives_per_query or _NEVER
     engine.table("negative", _NEGATIVE, per_query=per_query, **choosing)
+    return "vote", "judged_candidate", "judged_untouched", "kept_of_query", "negative"
 
 
 def _day(written: str) -> int:

@@ -30,6 +30,7 @@ from pintext.pairing.folder import (
     link,
     locked,
     names_in,
+    put_once,
     sync_all,
     tally_folder,
 )
@@ -284,15 +285,6 @@ def _batches(dates: list[Date]) -> Iterator[list[Date]]:
         yield batch
 
 
-def _put(folder: Path, place: Path) -> None:
-    """Move a folder to its place; if one is there, another attempt at the same was faster."""
-    try:
-        folder.rename(place)
-    except OSError:
-        if not place.exists():
-            raise
-
-
 def _tally_batch(
     made: Path, config: PairsConfig, engine: DuckDB, batch: list[Date]
 ) -> list[TallyEntry]:
@@ -305,7 +297,7 @@ def _tally_batch(
             place = tally_folder(made, date.task, date.date)
             place.parent.mkdir(parents=True, exist_ok=True)
             if tallied.exists():
-                _put(tallied, place)
+                put_once(tallied, place)
     return [
         TallyEntry(d.task, d.date, d.rows, d.latest, d.names, d.digest, counts.get(d.date, {}))
         for d in batch

@@ -4,12 +4,15 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pintext.errors import DataError
 from pintext.pairing.engine import DuckDB, Engine, duckdb_engine
+from pintext.spark.by_query import Division, Known, divide, make_tables
 from pintext.spark.parts import part_name
 from pintext.spark.session import file_uri, own_session, said
 
@@ -50,12 +53,14 @@ class _Spark(Engine):
         self._memory_gb = memory_gb
         self._folder = folder
         self._tables: dict[str, Path] = {}
+        self._known = Known({}, {})
 
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self._frame(sql, values).collect()]
 
     def view(self, name: str, sql: str, **values: Any) -> None:
         self._frame(sql, values).createOrReplaceTempView(name)
+        self._known.views[name] = (sql, values)
 
     def table(self, name: str, sql: str, **values: Any) -> None:
         frame = self._frame(sql, values)
@@ -66,10 +71,12 @@ class _Spark(Engine):
         if old := self._tables.get(name):
             shutil.rmtree(old)
         self._tables[name] = folder
+        self._known.files[name] = sorted(folder.glob("*.parquet"))
 
     def files(self, name: str, files: Sequence[Path]) -> None:
         paths = [file_uri(file, pattern=True) for file in files]
         self._session.read.parquet(*paths).createOrReplaceTempView(name)
+        self._known.files[name] = files
 
     def write(self, sql: str, folder: Path, **values: Any) -> list[Path]:
         self._frame(sql, values).write.parquet(file_uri(folder))
@@ -89,6 +96,19 @@ class _Spark(Engine):
 
         given = self._session.sparkContext.parallelize(items, max(1, len(items)))
         return iter(given.map(task).collect())
+
+    def by_query(self, function: Callable[[DuckDB], Sequence[str]]) -> None:
+        cores = self._session.sparkContext.defaultParallelism
+        files = self._known.files["tally"]
+        made = self._folder / f"by-query-{secrets.token_hex(4)}"
+        division = Division.of(files, made / "tally", least=cores)
+        batches = [files[first :: 4 * cores] for first in range(min(len(files), 4 * cores))]
+        self.each(partial(divide, division), list(enumerate(batches)))
+        task = partial(make_tables, division, self._known, function, made)
+        names = set(chain.from_iterable(self.each(task, range(division.parts))))
+        shutil.rmtree(division.folder)
+        for name in names:
+            self.files(name, sorted((made / name).glob("*.parquet")))
 
     def _quoted(self, text: str) -> str:
         return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -32,9 +32,10 @@ def make_pairs(
     """Make positive pairs and known negatives on Spark, by the rules of one machine.
 
     The statements are those of :func:`pintext.pairing.make_pairs`, so the rows are as well, in the
-    same order; they stand in as many files as Spark has parts. Dates do not depend on each other:
-    each is tallied by DuckDB in a task. What needs all dates is done by Spark. Either function may
-    update what the other made. Whatever is killed, ``out`` has all of it or is as it was.
+    same order; they stand in as many files as Spark has parts. Dates do not depend on each other,
+    nor do queries in most rules: DuckDB does these in tasks. What needs everything Spark does.
+    Either function may update what the other made. Whatever is killed, ``out`` has all of it or is
+    as it was.
 
     Args:
         session: the Spark session; its own settings and views are left as they are.
@@ -46,7 +47,7 @@ def make_pairs(
         interests: the catalogue of interests.
         update: of events that ``out`` was made of only the tallies are read.
         overwrite: replace pairs that are there.
-        memory_gb: memory of each task that tallies dates; what does not fit goes to the disk of
+        memory_gb: memory of each task that runs DuckDB; what does not fit goes to the disk of
             its machine.
         callback: told of the progress.
 
