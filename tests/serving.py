@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -120,3 +121,36 @@ def until(condition: Any, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+class Load:
+    """Threads that search without a pause, and what they were answered."""
+
+    def __init__(self, service: Served, body: dict[str, Any], threads: int = 3) -> None:
+        self.answers: list[tuple[int, str]] = []
+        self._ended = threading.Event()
+        self._service, self._body = service, body
+        self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self._service.url, timeout=60) as client:
+            while not self._ended.is_set():
+                try:
+                    answer = client.post("/v1/search", json=self._body)
+                    self.answers.append((answer.status_code, answer.text))
+                except httpx.TransportError as error:
+                    self.answers.append((0, repr(error)))
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def failures(self) -> list[tuple[int, str]]:
+        """Answers other than 200, and requests that got none."""
+        return [answer for answer in self.answers if answer[0] != 200]

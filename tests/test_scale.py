@@ -25,6 +25,12 @@ def rows(*arguments: str) -> dict[str, dict[str, Any]]:
     return {row["stage"]: row for row in map(json.loads, done.stdout.splitlines())}
 
 
+def test_little_is_told_as_little() -> None:
+    done = CliRunner().invoke(commands, ["plan", "--pins", "1e4", "--pairs", "1e4"])
+    assert not re.search(r"\de-\d", done.stdout)
+    assert rows("--pins", "1e4", "--pairs", "1e4")["embed"]["hours"] == 0.001
+
+
 def test_every_stage_is_one_line_of_json() -> None:
     found = rows("--pins", "1e9", "--pairs", "1e10", "--dim", "128")
     assert list(found) == STAGES

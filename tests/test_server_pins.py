@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from pintext.embed import FINGERPRINT_KEY
 from pintext.index import IndexConfig, PinIndex
 from pintext.text import split
-from serving import Served, until
+from serving import Load, Served, until
 from some_models import WORDS, some_model
 from test_server import problem
 
@@ -273,38 +272,6 @@ def test_a_file_of_neighbours_answers_first(tmp_path: Path) -> None:
 # --- new versions ---------------------------------------------------------------------------------
 
 
-class Load:
-    """Threads that search without a pause, and what they were answered."""
-
-    def __init__(self, service: Served, threads: int = 3) -> None:
-        self.answers: list[tuple[int, str]] = []
-        self._ended = threading.Event()
-        self._service = service
-        self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
-
-    def _ask(self) -> None:
-        with httpx.Client(base_url=self._service.url, timeout=60) as client:
-            while not self._ended.is_set():
-                try:
-                    answer = client.post("/v1/search", json={"query": "oak kitchen", "k": 3})
-                    self.answers.append((answer.status_code, answer.text))
-                except httpx.TransportError as error:
-                    self.answers.append((0, repr(error)))
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-    def failures(self) -> list[tuple[int, str]]:
-        return [answer for answer in self.answers if answer[0] != 200]
-
-
 def served_model(service: Served) -> str:
     fingerprint: str = service.client.get("/info").json()["model"]["fingerprint"]
     return fingerprint
@@ -314,7 +281,11 @@ def test_a_new_version_is_served_without_a_failed_request(tmp_path: Path) -> Non
     folder = tmp_path / "index"
     first = build(folder).model.fingerprint
     generous = ("--max-wait-ms", 60_000, "--timeout-seconds", 60)
-    with Served(folder, "--watch-seconds", 0.1, *generous) as service, Load(service) as load:
+    body = {"query": "oak kitchen", "k": 3}
+    with (
+        Served(folder, "--watch-seconds", 0.1, *generous) as service,
+        Load(service, body) as load,
+    ):
         seen = {first}
         for seed in (1, 2, 3):
             until(lambda: len(load.answers) > 20)

@@ -21,7 +21,7 @@ from pintext.evaluation import EvaluateConfig
 from pintext.events import EventMapping, IngestConfig
 from pintext.index.settings import IndexConfig
 from pintext.pairing import CatalogueConfig, PairsConfig
-from pintext.scale import PlanConfig, measured, plan
+from pintext.scale import PlanConfig, figure, measured, plan
 from pintext.server import ServeConfig
 from pintext.simulation import SimulationConfig
 
@@ -99,10 +99,10 @@ def scale_table(by: str, first: int, last: int) -> str:
     for decade in range(first, last + 1):
         for stage in plan(PlanConfig(**{by: 10.0**decade})):
             if (stage.stage in ("pairs", "train")) == (by == "pairs"):
-                hours = "" if stage.hours is None else figure(stage.hours)
-                cells = [f"10^{decade}", f"`{stage.stage}`", figure(stage.core_hours),
-                         f"{stage.machines:,}", hours, figure(stage.memory_gb),
-                         figure(stage.disk_gb), stage.note]  # fmt: skip
+                hours = "" if stage.hours is None else shown(stage.hours)
+                cells = [f"10^{decade}", f"`{stage.stage}`", shown(stage.core_hours),
+                         f"{stage.machines:,}", hours, shown(stage.memory_gb),
+                         shown(stage.disk_gb), stage.note]  # fmt: skip
                 lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -127,9 +127,9 @@ def constants_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def figure(value: float) -> str:
-    """Two digits: no constant is known better."""
-    return f"{float(f'{value:.2g}'):,.12g}"
+def shown(value: float) -> str:
+    """A figure of a plan in two digits."""
+    return f"{figure(value, 2):,.12g}"
 
 
 def generated() -> dict[str, str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from pintext.cli.ingest_progress import ingest_progress, metrics
 from pintext.cli.options import (
@@ -32,7 +31,7 @@ from pintext.events.settings import IngestConfig
 if TYPE_CHECKING:
     from pintext.events.writer import StoreWriter
 
-__all__ = ["ingest", "is_store", "store_facts"]
+__all__ = ["ingest", "store_facts"]
 
 
 @click.command()
@@ -198,15 +197,6 @@ def _show(writer: "StoreWriter", counts: Counter[str], *, table: bool) -> None:
 
 
 # -------------------------------------------------------------------------------- for others
-
-
-def is_store(folder: Path) -> bool:
-    """Whether a folder holds a store of events."""
-    try:
-        found = msgspec.json.decode((folder / "manifest.json").read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return False
-    return isinstance(found, dict) and found.get("format") == "pintext-events"
 
 
 def store_facts(folder: Path) -> dict[str, Any]:

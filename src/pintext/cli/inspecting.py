@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from pintext.cli.indexing import index_facts, is_index, open_index
-from pintext.cli.ingesting import is_store, store_facts
+from pintext.cli.ingesting import store_facts
 from pintext.cli.options import (
     k_option,
     model_argument,
@@ -25,6 +25,7 @@ from pintext.cli.output import (
     write_table,
 )
 from pintext.cli.report import show_model
+from pintext.events.store import is_store
 
 __all__ = ["explain", "export", "info", "nn"]
 

@@ -7,7 +7,7 @@ import click
 
 from pintext.cli.options import config_from, setting_options
 from pintext.cli.output import as_table, json_option, write_json, write_table
-from pintext.scale import PlanConfig
+from pintext.scale import PlanConfig, figure
 from pintext.scale import plan as planned
 
 __all__ = ["plan"]
@@ -41,8 +41,7 @@ def plan(config_file: Path | None, force_json: bool, **typed: Any) -> None:
 
 
 def _round(value: Any) -> Any:
-    """Three digits: no constant is known better."""
-    return float(f"{value:.3g}") if isinstance(value, float) else value
+    return figure(value, 3) if isinstance(value, float) else value
 
 
 def _shown(value: Any) -> Any:

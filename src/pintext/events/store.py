@@ -27,6 +27,7 @@ __all__ = [
     "Retired",
     "Source",
     "StoredFile",
+    "is_store",
     "partition",
 ]
 
@@ -189,3 +190,12 @@ def partition(name: str) -> tuple[str, str]:
     """Task and date that the name of a stored file says."""
     task, date, _ = name.split("/")
     return unquote(task.removeprefix("task=")), date.removeprefix("date=")
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds a store of events."""
+    try:
+        found = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return False
+    return isinstance(found, dict) and found.get("format") == "pintext-events"

@@ -6,6 +6,6 @@
 ============  ========================================================
 """
 
-from pintext.scale.plan import PlanConfig, Stage, plan
+from pintext.scale.plan import PlanConfig, Stage, figure, plan
 
-__all__ = ["PlanConfig", "Stage", "plan"]
+__all__ = ["PlanConfig", "Stage", "figure", "plan"]

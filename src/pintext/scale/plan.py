@@ -13,7 +13,7 @@ from msgspec import Meta
 from pintext.config import Config, TrainConfig
 from pintext.scale import measured
 
-__all__ = ["PlanConfig", "Stage", "plan"]
+__all__ = ["PlanConfig", "Stage", "figure", "plan"]
 
 _GB = 1e9
 _WORD_BYTES = 50  # of a word besides its row
@@ -164,3 +164,8 @@ def _serve(config: PlanConfig) -> Stage:
         "serve", config.queries * of_query, hold * replicas, None, mapped / hold + besides,
         _VERSIONS * replicas * mapped, note,
     )  # fmt: skip
+
+
+def figure(value: float, digits: int) -> float:
+    """A figure as it is told: so many digits, no constant is known better, and 0.001 at least."""
+    return max(float(f"{value:.{digits}g}"), 0.001) if value else 0.0

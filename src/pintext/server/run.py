@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pintext.errors import MissingExtraError, PinTextError, ServeError
+from pintext.events.store import is_store
 from pintext.files import reason
 from pintext.server.logs import log_settings
 from pintext.server.metrics import SHARED_FOLDER
@@ -92,12 +93,11 @@ def serve(
 def _check_folders(folders: Sequence[Path]) -> None:
     """Refuse what is neither an index nor a model before anything listens."""
     for folder in folders:
-        manifest = folder / "manifest.json"
-        if not any(path.is_file() for path in (manifest, folder / "config.json")):
+        if not any((folder / name).is_file() for name in ("manifest.json", "config.json")):
             from pintext.model import PinTextModel  # what it costs is not for a supervisor
 
             PinTextModel.from_pretrained(folder)  # says what is wrong
-        elif manifest.is_file() and b'"pintext-events"' in manifest.read_bytes():
+        elif is_store(folder):
             raise ServeError(f"{folder}: a store of events; expected an index or a model")
 
 
