@@ -65,7 +65,7 @@ def embed(folder: Path, size: int, dim: int) -> dict[str, float]:
     pins_of(size).write_parquet(folder / "pins.parquet")
     out = folder / "vectors.parquet"
     model.encode("word1")
-    seconds = cpu(lambda: embed_file(model, folder / "pins.parquet", out, column="title"))
+    seconds = cpu(lambda: embed_file(model, folder / "pins.parquet", out, text_column="title"))
     return {"cpu": seconds, "bytes": out.stat().st_size / size}
 
 

@@ -409,14 +409,16 @@ def test_embed_standard_input(trained: Path) -> None:
 def test_embed_a_file(name: str, trained: Path, model: PinTextModel, tmp_path: Path) -> None:
     out = tmp_path / "vectors.parquet"
     source = trained / name
-    done = run("embed", trained / "model", "--input", source, "--column", "title", "--out", out)
+    done = run(
+        "embed", trained / "model", "--input", source, "--text-column", "title", "--out", out
+    )
     assert done.exit_code == 0, done.stderr
     texts = pl.read_parquet(trained / "pins.parquet")["title"]
     written = pl.read_parquet(out)
     assert written["id"].cast(pl.String).to_list() == [str(row) for row in range(40)]
     np.testing.assert_allclose(written["vector"].to_numpy(), model.encode(texts), atol=1e-7)
 
-    printed = run("embed", trained / "model", "--input", source, "--column", "title")
+    printed = run("embed", trained / "model", "--input", source, "--text-column", "title")
     vectors = [row["vector"] for row in json_lines(printed.stdout)]
     np.testing.assert_allclose(vectors, model.encode(texts), atol=1e-7)
 
@@ -453,7 +455,9 @@ def test_info_on_coverage(trained: Path) -> None:
     assert {name: told[name] for name in expected} == expected
     assert told["word_coverage"] == pytest.approx(2 / 3)
     assert told["token_coverage"] == pytest.approx(3 / 4)
-    done = run("info", trained / "model", "--coverage", trained / "pins.csv", "--column", "title")
+    done = run(
+        "info", trained / "model", "--coverage", trained / "pins.csv", "--text-column", "title"
+    )
     assert json.loads(done.stdout)["coverage"]["word_coverage"] == 1.0
 
 
@@ -526,7 +530,7 @@ def test_export_projector(trained: Path, model: PinTextModel, tmp_path: Path) ->
         (["train", "no-pairs", "--out", "new"], 1, "error: no-pairs"),
         (["train", "pairs", "--out", "new", "--config", "pins.csv"], 1, "error: pins.csv"),
         (["train", "pairs", "--out", "new", "--task-weight", "x=1"], 1, "error: task_weights"),
-        (["embed", "model", "--input", "pins.csv", "--column", "x"], 1, "error: pins.csv"),
+        (["embed", "model", "--input", "pins.csv", "--text-column", "x"], 1, "error: pins.csv"),
         (["embed", "model", "--input", "no-file.csv"], 1, "error: no-file.csv"),
         (["export", "model", "pins.csv"], 1, "error: "),
     ],

@@ -91,7 +91,7 @@ def test_texts_themselves_can_be_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["pins.parquet", "pins.csv", "pins.jsonl"])
 def test_rows_are_numbered_where_there_is_no_id(tmp_path: Path, name: str) -> None:
     FORMATS[name](tmp_path / name, pl.DataFrame({"title": TEXTS}))
-    embed_file(MODEL, tmp_path / name, tmp_path / "v.parquet", column="title", batch_rows=2)
+    embed_file(MODEL, tmp_path / name, tmp_path / "v.parquet", text_column="title", batch_rows=2)
     assert pl.read_parquet(tmp_path / "v.parquet")["id"].to_list() == list(range(7))
     assert np.array_equal(vectors_of(tmp_path / "v.parquet"), MODEL.encode(pl.Series(TEXTS)))
 
@@ -161,7 +161,7 @@ PARQUET = pl.DataFrame({"id": [1, 2], "n": [1, 2]})
         (
             "a.csv",
             "id,title\n1,wood\n",
-            "no column 'text'; columns found: 'id', 'title'; name .*--column",
+            "no column 'text'; columns found: 'id', 'title'; name .*--text-column",
         ),
         ("a.jsonl", '{"id": 1, "title": "wood"}\n', "no column 'text'; columns found"),
         ("a.csv", "", "a.csv: empty"),

@@ -267,7 +267,7 @@ def test_what_cannot_be_used_is_refused(pins: Texts, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.parquet: cannot be read"):
         find_neighbors(MODEL, Texts(tmp_path / "none.parquet"), tmp_path / "out")
     with pytest.raises(DataError, match="no column 'title'"):
-        find_neighbors(MODEL, pins._replace(column="title"), tmp_path / "out")
+        find_neighbors(MODEL, pins._replace(text_column="title"), tmp_path / "out")
 
 
 # --- the command line -----------------------------------------------------------------------------

@@ -320,7 +320,7 @@ def test_any_settings_give_as_many_messages_as_asked(pins: Path, changed: dict[s
         (["bad.parquet"], "not readable as a catalogue"),
         (["one.csv"], "only one entry"),
         (["empty.csv"], "no entry has both an id and a word"),
-        (["pins.csv", "--column", "titel"], "no column 'titel'"),
+        (["pins.csv", "--text-column", "titel"], "no column 'titel'"),
         (["pins.csv", "--id-column", "key"], "no column 'key'"),
         (["numbers.parquet"], "expected columns of text"),
         (["pins.csv", "--task-weight", "shop=1"], "cannot simulate 'shop'"),

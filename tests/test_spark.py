@@ -62,14 +62,14 @@ def on_one_machine(model: Path, texts: Path, out: Path) -> pl.DataFrame:
     whole = out / "texts.parquet"
     pl.read_parquet(texts / "*.parquet").write_parquet(whole)
     loaded = PinTextModel.from_pretrained(model)
-    embed_file(loaded, whole, out / "vectors.parquet", column="title")
+    embed_file(loaded, whole, out / "vectors.parquet", text_column="title")
     return pl.read_parquet(out / "vectors.parquet").sort("id")
 
 
 def test_the_same_vectors_as_on_one_machine(
     session: "SparkSession", texts: Path, model: Path, tmp_path: Path
 ) -> None:
-    rows = embed_files(session, texts, model, tmp_path / "vectors", column="title")
+    rows = embed_files(session, texts, model, tmp_path / "vectors", text_column="title")
     assert rows == 3_008
     found = pl.read_parquet(tmp_path / "vectors" / "*.parquet")
     assert found["id"].to_list() == [f"p{row}" for row in range(3_008)]  # in the order of the files
@@ -110,7 +110,7 @@ def test_what_only_spark_can_read(session: "SparkSession", model: Path, tmp_path
 
 
 def test_the_command(session: "SparkSession", texts: Path, model: Path, tmp_path: Path) -> None:
-    typed = ["embed", str(model), "--column", "title", "--engine", "spark"]
+    typed = ["embed", str(model), "--text-column", "title", "--engine", "spark"]
     into = ["--input", str(texts), "--out", str(tmp_path / "vectors")]
     done = CliRunner().invoke(commands, [*typed, *into])
     assert done.exit_code == 0, done.stderr
@@ -124,7 +124,7 @@ def test_a_frame_of_vectors(
     session: "SparkSession", texts: Path, model: Path, tmp_path: Path
 ) -> None:
     frame = session.read.parquet(str(texts))
-    made = embed_dataframe(frame, model, column="title").toArrow()
+    made = embed_dataframe(frame, model, text_column="title").toArrow()
     found = pl.DataFrame(pl.from_arrow(made)).sort("id")
     expected = on_one_machine(model, texts, tmp_path)
     assert found["vector"].cast(pl.Array(pl.Float32, 16)).equals(expected["vector"])
@@ -147,11 +147,11 @@ def test_what_cannot_be_used(
     with pytest.raises(DataError, match="no column 'text'; columns found: 'id', 'title'"):
         embed_files(session, texts, model, out)
     with pytest.raises(ModelError):
-        embed_files(session, texts, tmp_path, out, column="title")
+        embed_files(session, texts, tmp_path, out, text_column="title")
     out.mkdir()
     (out / "notes.txt").touch()
     with pytest.raises(DataError, match=r"notes\.txt, which would be lost"):
-        embed_files(session, texts, model, out, column="title", overwrite=True)
+        embed_files(session, texts, model, out, text_column="title", overwrite=True)
     assert [inside.name for inside in tmp_path.iterdir()] == ["vectors"]
 
 
@@ -162,7 +162,12 @@ def test_float16_that_does_not_fit(session: "SparkSession", texts: Path, tmp_pat
     )
     with pytest.raises(DataError, match="too large for float16; choose float32"):
         embed_files(
-            session, texts, tmp_path / "large", tmp_path / "out", column="title", dtype="float16"
+            session,
+            texts,
+            tmp_path / "large",
+            tmp_path / "out",
+            text_column="title",
+            dtype="float16",
         )
     assert not (tmp_path / "out").exists()
 
@@ -172,7 +177,7 @@ import sys
 from pintext.spark import embed_files, spark_session
 
 texts, model, out = sys.argv[1:]
-print(embed_files(spark_session(), texts, model, out, column="title"))
+print(embed_files(spark_session(), texts, model, out, text_column="title"))
 """
 
 

@@ -43,7 +43,7 @@ def embed_file(
     source: str | Path | Iterable[str],
     out: str | Path,
     *,
-    column: str = "text",
+    text_column: str = "text",
     id_column: str = "id",
     dtype: Literal["float32", "float16"] = "float32",
     shard: tuple[int, int] | None = None,
@@ -58,8 +58,8 @@ def embed_file(
             text, one text a line. The text formats may be packed (``.gz``). Or texts themselves.
         out: the Parquet file: ``id`` and ``vector``, a fixed-size list of ``dim`` numbers. It
             appears complete or not at all. Its rows are those of the source, in the same order.
-        column: the column (or JSON field) with the texts. A text that is null or has no known word
-            gets the zero vector.
+        text_column: the column (or JSON field) with the texts. A text that is null or has no known
+            word gets the zero vector.
         id_column: the column with the ids, which are copied. Where there is no column ``id``, and
             for plain text, the ids are row numbers from 0. Ids from CSV and TSV are strings.
         dtype: of the vectors; ``float16`` halves the file and keeps 3 digits.
@@ -80,7 +80,7 @@ def embed_file(
         raise ConfigError(f"batch_rows = {batch_rows}: expected 1 or more")
     _number_types(dtype)
     # The first batch is read here: it tells the type of the ids.
-    batches = text_batches(source, column, id_column, batch_rows)
+    batches = text_batches(source, text_column, id_column, batch_rows)
     if shard is not None:
         batches = _shard_batches(batches, shard)
     first = next(batches, TextBatch(pl.Series(dtype=pl.Int64), pl.Series(dtype=pl.String)))
@@ -166,7 +166,7 @@ def _number_types(dtype: str) -> tuple[type[pl.DataType], type[np.floating[Any]]
 
 def text_batches(
     source: str | Path | Iterable[str],
-    column: str = "text",
+    text_column: str = "text",
     id_column: str = "id",
     batch_rows: int = 65_536,
     rows: tuple[int, int] | None = None,
@@ -187,9 +187,9 @@ def text_batches(
         with path.open("rb"):  # one kind of error for what is missing, a folder, or not allowed
             pass
         if name.endswith((".jsonl", ".ndjson")):
-            yield from _json_batches(path, column, id_column, batch_rows)
+            yield from _json_batches(path, text_column, id_column, batch_rows)
         elif name.endswith((".parquet", ".csv", ".tsv")):
-            yield from _column_batches(path, name, column, id_column, batch_rows, rows)
+            yield from _column_batches(path, name, text_column, id_column, batch_rows, rows)
         else:
             yield from _numbered(_lines(path), batch_rows)
     except (EOFError, zlib.error) as error:
@@ -228,7 +228,9 @@ def _numbered(texts: Iterator[str], batch_rows: int) -> Iterator[TextBatch]:
 # -------------------------------------------------------------------------------- JSON lines
 
 
-def _json_batches(path: Path, column: str, id_column: str, batch_rows: int) -> Iterator[TextBatch]:
+def _json_batches(
+    path: Path, text_column: str, id_column: str, batch_rows: int
+) -> Iterator[TextBatch]:
     """Batches of a JSON-lines file; what the first row has, every row must have."""
     start = 0
     with _opened(path) as file:
@@ -236,7 +238,7 @@ def _json_batches(path: Path, column: str, id_column: str, batch_rows: int) -> I
         first = next(lines, None)
         if first is None:
             return
-        decoder, id_type = _json_decoder(path, first, column, id_column)
+        decoder, id_type = _json_decoder(path, first, text_column, id_column)
         everything = chain([first], lines)
         while some := list(islice(everything, batch_rows)):
             rows = [_json_row(path, number, line, decoder) for number, line in some]
@@ -249,14 +251,14 @@ def _json_batches(path: Path, column: str, id_column: str, batch_rows: int) -> I
 
 
 def _json_decoder(
-    path: Path, first: tuple[int, bytes], column: str, id_column: str
+    path: Path, first: tuple[int, bytes], text_column: str, id_column: str
 ) -> tuple[msgspec.json.Decoder[Any], type[pl.DataType] | None]:
     """What decodes a row, strictly, and the type of the ids; ``None`` where there are none."""
     number, line = first
     row = _json_row(path, number, line, msgspec.json.Decoder(dict[str, Any]))
-    _check_columns(path, list(row), column, id_column)
+    _check_columns(path, list(row), text_column, id_column)
     fields: list[Any] = [("text", str | None)]
-    names = {"text": column}
+    names = {"text": text_column}
     id_type: type[pl.DataType] | None = None
     if id_column in row:
         whole = type(row[id_column]) is int
@@ -279,7 +281,7 @@ def _json_row(path: Path, number: int, line: bytes, decoder: msgspec.json.Decode
 def _column_batches(
     path: Path,
     name: str,
-    column: str,
+    text_column: str,
     id_column: str,
     batch_rows: int,
     rows: tuple[int, int] | None,
@@ -295,13 +297,13 @@ def _column_batches(
                 path, separator=separator, infer_schema=False, encoding="utf8-lossy", glob=False
             )
         schema = lazy.collect_schema()
-        _check_columns(path, schema.names(), column, id_column)
-        kind = schema[column]
+        _check_columns(path, schema.names(), text_column, id_column)
+        kind = schema[text_column]
         if not (kind in (pl.String, pl.Null) or isinstance(kind, pl.Categorical | pl.Enum)):
-            raise DataError(f"{path}: column {column!r} is {kind}; expected texts")
+            raise DataError(f"{path}: column {text_column!r} is {kind}; expected texts")
         has_id = id_column in schema
         lazy = lazy if rows is None else lazy.slice(*rows)
-        chosen = [pl.col(column).cast(pl.String).alias("text")]
+        chosen = [pl.col(text_column).cast(pl.String).alias("text")]
         chosen += [pl.col(id_column).alias("id")] if has_id else []
         for frame in lazy.select(chosen).collect_batches(
             chunk_size=batch_rows, maintain_order=True
@@ -319,12 +321,13 @@ def _column_batches(
         raise DataError(f"{path}{place}: {_first_line(error)}") from None
 
 
-def _check_columns(path: Path, found: list[str], column: str, id_column: str) -> None:
-    for name in (column, id_column):
+def _check_columns(path: Path, found: list[str], text_column: str, id_column: str) -> None:
+    for name in (text_column, id_column):
         if name not in found and name != "id":
             raise DataError(
                 f"{path}: no column {name!r}; columns found: "
-                f"{', '.join(map(repr, found[:20]))}; name the right one (--column, --id-column)"
+                f"{', '.join(map(repr, found[:20]))}; name the right one (--text-column, "
+                "--id-column)"
             )
 
 

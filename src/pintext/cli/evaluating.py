@@ -32,7 +32,9 @@ __all__ = ["evaluate"]
     type=click.Path(path_type=Path),
     help="Further pins that compete: Parquet, CSV, TSV, JSON lines, or plain text, one a line.",
 )
-@click.option("--column", default="text", show_default=True, help="Column of --pins with texts.")
+@click.option(
+    "--text-column", default="text", show_default=True, help="Column of --pins with texts."
+)
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
@@ -75,7 +77,7 @@ def evaluate(
     model: Path,
     pairs: Path | None,
     pins: Path | None,
-    column: str,
+    text_column: str,
     labels: tuple[Path, ...],
     against: tuple[str, ...],
     about_queries: Path | None,
@@ -96,7 +98,7 @@ def evaluate(
     \b
     Example:
       pintext evaluate model/ --pairs split-pairs/ --out report/
-      pintext evaluate model/ --pairs split-pairs/ --pins pins.parquet --column title
+      pintext evaluate model/ --pairs split-pairs/ --pins pins.parquet --text-column title
       pintext evaluate model/ --labels interests.txt --hide-label-words
       pintext evaluate model/ --pairs split-pairs/ --against words.vec --resamples 200
     """
@@ -114,7 +116,7 @@ def evaluate(
         PinTextModel.from_pretrained(model),
         pairs,
         labels,
-        pins=texts_of(pins, column) if pins else None,
+        pins=texts_of(pins, text_column) if pins else None,
         against=against,
         retrain=retrain,
         about_queries=table_of(about_queries) if about_queries else None,
@@ -139,13 +141,13 @@ def evaluate(
                 write_json(about | {"ranker": row.ranker} | means | {"model_is": marks})
 
 
-def texts_of(file: Path, column: str) -> "pl.Series":
+def texts_of(file: Path, text_column: str) -> "pl.Series":
     """One column of texts of a file."""
     import polars as pl
 
     from pintext.embed import text_batches
 
-    return pl.concat([batch.texts for batch in text_batches(file, column)])
+    return pl.concat([batch.texts for batch in text_batches(file, text_column)])
 
 
 def table_of(file: Path) -> "pl.DataFrame":

@@ -37,6 +37,12 @@ __all__ = [
 
 
 index_argument = click.argument("index", type=click.Path(path_type=Path))
+tokens_option = click.option(
+    "--tokens",
+    type=click.Path(path_type=Path),
+    help="An index to take the tokens of, so that shards answer like one index; recall, scheme and "
+    "seed are then its own.",
+)
 queries_option = click.option(
     "--queries",
     type=click.Path(path_type=Path),
@@ -52,12 +58,7 @@ queries_option = click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Settings, as .toml or .json."
 )
 @shard_option
-@click.option(
-    "--tokens",
-    type=click.Path(path_type=Path),
-    help="An index to take the tokens of, so that shards answer like one index; recall, scheme and "
-    "seed are then its own.",
-)
+@tokens_option
 @queries_option
 @overwrite_option
 @quiet_option
@@ -147,21 +148,27 @@ def delete(index: Path, ids: tuple[str, ...], force_json: bool) -> None:
 
 @click.command()
 @index_argument
+@tokens_option
 @queries_option
 @quiet_option
 @json_option
-def compact(index: Path, queries: Path | None, quiet: bool, force_json: bool) -> None:
+def compact(
+    index: Path, tokens: Path | None, queries: Path | None, quiet: bool, force_json: bool
+) -> None:
     """Build INDEX anew from its own pins, without stopping those who search.
 
     Gives back the space of replaced and deleted pins, and plans the tokens for the pins there are.
+    A shard should keep the tokens that it shares with the others.
 
     \b
     Example:
       pintext compact index/
+      pintext compact index-2/ --tokens index-2/
     """
     opened = open_index(index)
+    taken = open_index(tokens) if tokens else None
     with _progress(quiet) as callback:
-        opened.compact(queries=queries, callback=callback)
+        opened.compact(tokens=taken, queries=queries, callback=callback)
     show_facts(index_facts(opened), force_json)
 
 

@@ -122,9 +122,13 @@ def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
     type=click.Path(allow_dash=True, path_type=Path),
     help="How many of the words of this file's texts have a row; - is plain text from a pipe.",
 )
-@click.option("--column", default="text", show_default=True, help="Column that holds the texts.")
+@click.option(
+    "--text-column", default="text", show_default=True, help="Column that holds the texts."
+)
 @json_option
-def info(model: Path, verify: bool, source: Path | None, column: str, force_json: bool) -> None:
+def info(
+    model: Path, verify: bool, source: Path | None, text_column: str, force_json: bool
+) -> None:
     """Describe a model: size, settings, how the training went.
 
     With the folder of an index in place of MODEL: pins, tokens, recall, fields. With that of a
@@ -135,7 +139,7 @@ def info(model: Path, verify: bool, source: Path | None, column: str, force_json
       pintext info model/
       pintext info index/ --verify
       pintext info model/ --verify
-      pintext info model/ --coverage pins.parquet --column title
+      pintext info model/ --coverage pins.parquet --text-column title
     """
     import polars as pl
 
@@ -160,7 +164,7 @@ def info(model: Path, verify: bool, source: Path | None, column: str, force_json
         verify_folder(model)
         more["verified"] = True
     if source:
-        parts = [batch.texts for batch in text_batches(texts_from(source), column)]
+        parts = [batch.texts for batch in text_batches(texts_from(source), text_column)]
         found = loaded.coverage(pl.concat(parts) if parts else [])
         more["coverage"] = {
             **found._asdict(),

@@ -119,7 +119,9 @@ def train(
     help="Parquet, CSV, TSV, JSON lines, or plain text, one a line; - is plain text from a pipe.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Parquet file for the vectors.")
-@click.option("--column", default="text", show_default=True, help="Column that holds the texts.")
+@click.option(
+    "--text-column", default="text", show_default=True, help="Column that holds the texts."
+)
 @click.option("--id-column", default="id", show_default=True, help="Column that names the rows.")
 @click.option(
     "--dtype",
@@ -136,7 +138,7 @@ def embed(
     texts: tuple[str, ...],
     source: Path | None,
     out: Path | None,
-    column: str,
+    text_column: str,
     id_column: str,
     dtype: Any,
     shard: tuple[int, int] | None,
@@ -151,10 +153,10 @@ def embed(
     \b
     Example:
       pintext embed model/ "wood cabinets kitchen"
-      pintext embed model/ --input pins.parquet --column title --out vectors.parquet
-      pintext embed model/ --input pins.parquet --column title --out vectors-1.parquet --shard 1/4
+      pintext embed model/ --input pins.parquet --text-column title --out vectors.parquet
+      pintext embed model/ --input pins.parquet --text-column title --out part.parquet --shard 1/4
       cut -f2 queries.tsv | pintext embed model/ -
-      pintext embed model/ --input pins/ --column title --out vectors/ --engine spark
+      pintext embed model/ --input pins/ --text-column title --out vectors/ --engine spark
     """
     from pintext.embed import embed_file, text_batches
     from pintext.model import PinTextModel
@@ -175,7 +177,7 @@ def embed(
             source,
             model,
             out,
-            column=column,
+            text_column=text_column,
             id_column=id_column,
             dtype=dtype,
             overwrite=overwrite,
@@ -189,7 +191,7 @@ def embed(
             loaded,
             given,
             out,
-            column=column,
+            text_column=text_column,
             id_column=id_column,
             dtype=dtype,
             shard=shard,
@@ -199,7 +201,7 @@ def embed(
         return
     # One by one from a pipe, so that whoever asks gets each answer before asking the next question.
     batch_rows = 1024 if isinstance(given, Path) else 1
-    for batch in text_batches(given, column, id_column, batch_rows):
+    for batch in text_batches(given, text_column, id_column, batch_rows):
         vectors = loaded.encode(batch.texts).astype(float).round(7)
         for name, text, vector in zip(batch.ids, batch.texts, vectors, strict=True):
             write_json({"id": name, "text": text, "vector": vector.tolist()})

@@ -57,7 +57,9 @@ _SECONDS_BETWEEN_NOTES = 2.0
     show_default=True,
     help="Share of the exact neighbours that tokens must find.",
 )
-@click.option("--column", default="text", show_default=True, help="Column of --pins with texts.")
+@click.option(
+    "--text-column", default="text", show_default=True, help="Column of --pins with texts."
+)
 @click.option("--id-column", default="id", show_default=True, help="Column that names the pins.")
 @click.option(
     "--query-column", default="text", show_default=True, help="Column of --queries with texts."
@@ -81,7 +83,7 @@ def knn(
     expand: bool,
     exact: bool,
     recall: float,
-    column: str,
+    text_column: str,
     id_column: str,
     query_column: str,
     query_id_column: str,
@@ -114,7 +116,7 @@ def knn(
 
     if expand and not queries:
         raise click.UsageError("--expand needs --queries: the keywords that pins are matched with")
-    found = Texts(pins, column, id_column)
+    found = Texts(pins, text_column, id_column)
     asked = Texts(queries, query_column, query_id_column) if queries else None
     settings = {"k": k, "recall": recall, "seed": seed, "overwrite": overwrite}
     if engine == "spark":

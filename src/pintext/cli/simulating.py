@@ -42,7 +42,9 @@ __all__ = ["simulate"]
     type=click.Path(path_type=Path),
     help="Catalogue of interest profiles, for the task home_feed.",
 )
-@click.option("--column", "columns", multiple=True, help="Column with text; may be given again.")
+@click.option(
+    "--text-column", "columns", multiple=True, help="Column with text; may be given again."
+)
 @click.option("--id-column", default="id", show_default=True, help="Column that names the rows.")
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Settings, as .toml or .json."
@@ -75,7 +77,7 @@ def simulate(
     \b
     Example:
       pintext simulate pins.parquet --out traffic.jsonl.gz --events 10000
-      pintext simulate pins.csv --column title --out traffic.parquet --events 10000 --seed 7
+      pintext simulate pins.csv --text-column title --out traffic.parquet --events 10000 --seed 7
       pintext simulate pins.parquet --topic engagement --bootstrap-servers localhost:9092 --rate 500
     """
     if (out is None) == (topic is None):

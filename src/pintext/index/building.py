@@ -39,6 +39,7 @@ __all__ = [
     "append_rows",
     "build_generation",
     "check_distinct",
+    "nobody",
     "unit_vectors",
 ]
 
@@ -63,6 +64,10 @@ class Progress(NamedTuple):
 
 
 Callback = Callable[[Progress], None]
+
+
+def nobody(_progress: Progress) -> None:
+    """The callback where nobody wants to know."""
 
 
 class Source(NamedTuple):

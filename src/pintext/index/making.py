@@ -8,17 +8,21 @@ import msgspec
 import polars as pl
 
 from pintext.arrays import F32
-from pintext.errors import DataError
+from pintext.errors import DataError, ModelMismatchError, PinIndexError
+from pintext.files import reason
 from pintext.index.building import Callback, Planned, Progress, Source, build_generation
 from pintext.index.manifest import Manifest, digest
+from pintext.index.queries import Queries
 from pintext.index.searching import Wanted, exact, search
+from pintext.index.settings import IndexConfig
 from pintext.index.snapshot import Snapshot
+from pintext.index.stored import stored_frames
 from pintext.index.terms import FOLDER, open_terms
 from pintext.model import PinTextModel
 from pintext.shards import in_shard
 from pintext.tokens.scheme import FILE as TOKENS
 
-__all__ = ["make_generation", "measured_recall", "remove_stale", "shard_frames"]
+__all__ = ["make_generation", "measured_recall", "renew_generation", "shard_frames"]
 
 _MEASURED_K = 10
 
@@ -29,17 +33,29 @@ def make_generation(
     source: Source,
     model: PinTextModel,
     callback: Callback,
-    planned: Planned | None = None,
+    tokens: Snapshot | None = None,
 ) -> Manifest:
     """Build the generation that a manifest names, and write the manifest with what came of it.
 
-    ``planned`` are tokens to use; without them they are planned for these pins.
+    Args:
+        index: the folder.
+        base: the manifest, with the settings.
+        source: the pins.
+        model: embeds them.
+        callback: told how far it is.
+        tokens: of an index of the same model, to use with what was promised of them; without, they
+            are planned for these pins.
 
     Raises:
         DataError: the pins cannot be used.
+        ModelMismatchError: the tokens belong to another model.
         OSError: the disk refuses.
         PinIndexError: the same, as Tantivy says it.
     """
+    planned = None
+    if tokens is not None:
+        planned = _taken(tokens, base.fingerprint)
+        base = msgspec.structs.replace(base, config=_promised(base.config, tokens.manifest.config))
     folder = base.folder(index)
     folder.mkdir()
     (scheme, retrieval), queries = build_generation(
@@ -58,6 +74,53 @@ def make_generation(
     manifest = msgspec.structs.replace(manifest, retrieval=retrieval)
     manifest.write(index)
     return manifest
+
+
+def _taken(tokens: Snapshot, fingerprint: str) -> Planned:
+    found = tokens.manifest
+    if found.fingerprint != fingerprint:
+        raise ModelMismatchError(
+            f"{tokens.folder.parent}: its tokens belong to the model {found.fingerprint}, not to "
+            f"{fingerprint}; take those of an index made with this model"
+        )
+    return Planned(tokens.scheme, found.retrieval)
+
+
+def _promised(config: IndexConfig, planned: IndexConfig) -> IndexConfig:
+    """The settings, but of the tokens those that they were planned with."""
+    return msgspec.structs.replace(
+        config, recall=planned.recall, scheme=planned.scheme, seed=planned.seed
+    )
+
+
+def renew_generation(
+    index: Path,
+    snapshot: Snapshot,
+    model: PinTextModel,
+    queries: Queries | None,
+    callback: Callback,
+    tokens: Snapshot | None = None,
+) -> None:
+    """Build the generation that follows a snapshot from its pins, and let it count.
+
+    ``tokens`` as for :func:`make_generation`.
+
+    Raises:
+        ModelMismatchError: the tokens belong to another model.
+        PinIndexError: the disk refuses; the index is as it was.
+    """
+    remove_stale(index)
+    old = snapshot.manifest
+    following = msgspec.structs.replace(
+        old, generation=old.generation + 1, commits=snapshot.commit + 1
+    )
+    source = Source(lambda: stored_frames(snapshot), old.columns, str(index), queries)
+    try:
+        make_generation(index, following, source, model, callback, tokens)
+    except OSError as error:
+        raise PinIndexError(f"{index}: cannot be written: {reason(error)}") from None
+    finally:
+        remove_stale(index)
 
 
 def measured_recall(snapshot: Snapshot, queries: F32) -> float:
@@ -79,14 +142,17 @@ def measured_recall(snapshot: Snapshot, queries: F32) -> float:
 
 
 def shard_frames(
-    frames: Iterator[pl.DataFrame], id_column: str, shard: tuple[int, int]
+    frames: Iterator[pl.DataFrame], id_column: str, shard: tuple[int, int] | None
 ) -> Iterator[pl.DataFrame]:
-    """The pins of one part of several, as :func:`pintext.shards.in_shard` cuts them.
+    """The pins of one part of several, as :func:`pintext.shards.in_shard` cuts them; or all.
 
     Raises:
         ConfigError: not ``1 <= i <= n``.
         DataError: there is no such column.
     """
+    if shard is None:
+        yield from frames
+        return
     for frame in frames:
         if id_column not in frame.columns:
             raise DataError(f"no column {id_column!r}; columns found: {', '.join(frame.columns)}")

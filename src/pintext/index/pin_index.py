@@ -11,21 +11,21 @@ import numpy as np
 from pintext import model_folder
 from pintext.arrays import F32, I32
 from pintext.errors import ModelMismatchError, PinIndexError
-from pintext.files import new_folder, reason
+from pintext.files import new_folder
 from pintext.index import searching, writing
 from pintext.index.asking import Asked, Searchable
-from pintext.index.building import Callback, Planned, Progress, Source
+from pintext.index.building import Callback, Source, nobody
 from pintext.index.hits import Explanation, Hits
 from pintext.index.lock import locked
-from pintext.index.making import make_generation, remove_stale, shard_frames
+from pintext.index.making import make_generation, renew_generation, shard_frames
 from pintext.index.manifest import MODEL, Manifest, Retrieval, replaceable
 from pintext.index.opening import open_latest
-from pintext.index.pins import Columns, Pins, find_columns, pin_frames
+from pintext.index.pins import Columns, Pins, find_columns, name_of, pin_frames
 from pintext.index.queries import Queries
 from pintext.index.searching import EVERYTHING, unit
 from pintext.index.settings import IndexConfig
 from pintext.index.snapshot import Snapshot
-from pintext.index.stored import document, stored_frames, text_of
+from pintext.index.stored import document, text_of
 from pintext.model import PinTextModel
 from pintext.text import split
 from pintext.tokens import TokenScheme
@@ -91,26 +91,13 @@ class PinIndex(Searchable):
             PinIndexError: the folder exists or cannot be written.
             MissingExtraError: the extra ``index`` is not installed.
         """
-        config, out, tell = config or IndexConfig(), Path(out), callback or _nothing
-        planned = None
-        if tokens is not None:
-            if tokens.fingerprint != model.fingerprint:
-                raise ModelMismatchError(
-                    f"{tokens.folder}: its tokens belong to the model {tokens.fingerprint}, not to "
-                    f"{model.fingerprint}; take those of an index made with this model"
-                )
-            planned = Planned(tokens.tokens, tokens.retrieval)
-            promised = tokens.config
-            config = msgspec.structs.replace(
-                config, recall=promised.recall, scheme=promised.scheme, seed=promised.seed
-            )
+        config, out, tell = config or IndexConfig(), Path(out), callback or nobody
 
         def frames() -> Iterator[Any]:
-            whole = pin_frames(pins)
-            return whole if shard is None else shard_frames(whole, config.id_column, shard)
+            return shard_frames(pin_frames(pins), config.id_column, shard)
 
         columns = find_columns(next(frames()).schema, config)
-        source = Source(frames, columns, _name(pins), queries)
+        source = Source(frames, columns, name_of(pins), queries)
         with new_folder(out, PinIndexError, replaceable(out), overwrite=overwrite) as made:
             model.save_pretrained(made / MODEL)
             first = Manifest(
@@ -124,7 +111,8 @@ class PinIndex(Searchable):
                 retrieval=Retrieval(1, 1, 0.0),
                 tokens_sha256="",
             )
-            make_generation(made, first, source, model, tell, planned)
+            taken = None if tokens is None else tokens.snapshot
+            make_generation(made, first, source, model, tell, taken)
         return cls(out, model, True)
 
     @classmethod
@@ -312,7 +300,7 @@ class PinIndex(Searchable):
         """
         with self._writing, locked(self.folder):
             self.reload()
-            source = Source(lambda: pin_frames(pins), self.columns, _name(pins))
+            source = Source(lambda: pin_frames(pins), self.columns, name_of(pins))
             count = writing.upsert(self.snapshot, source, self.model)
             self.reload()
         return count
@@ -333,41 +321,31 @@ class PinIndex(Searchable):
             self.reload()
             return before - len(self)
 
-    def compact(self, *, queries: Queries | None = None, callback: Callback | None = None) -> None:
+    def compact(
+        self,
+        *,
+        tokens: "PinIndex | None" = None,
+        queries: Queries | None = None,
+        callback: Callback | None = None,
+    ) -> None:
         """Build the index anew from its own pins, without stopping readers.
 
         Rows of pins that were replaced or deleted are given back, and the tokens are planned again:
         worth while after many changes, or when the number of pins has doubled.
 
         Args:
+            tokens: as for :meth:`build`; a shard that keeps its own goes on answering, with the
+                others, like one index.
             queries: as for :meth:`build`.
             callback: told how far it is.
 
         Raises:
+            ModelMismatchError: the tokens belong to another model.
             LockedError: another process is writing.
             PinIndexError: the disk refuses; the index is as it was.
         """
         with self._writing, locked(self.folder):
             self.reload()
-            snapshot = self.snapshot
-            remove_stale(self.folder)
-            old = snapshot.manifest
-            following = msgspec.structs.replace(
-                old, generation=old.generation + 1, commits=self.generation + 1
-            )
-            source = Source(lambda: stored_frames(snapshot), old.columns, str(self.folder), queries)
-            try:
-                make_generation(self.folder, following, source, self.model, callback or _nothing)
-            except OSError as error:
-                raise PinIndexError(f"{self.folder}: cannot be written: {reason(error)}") from None
-            finally:
-                remove_stale(self.folder)
+            taken, tell = None if tokens is None else tokens.snapshot, callback or nobody
+            renew_generation(self.folder, self.snapshot, self.model, queries, tell, taken)
             self.reload()
-
-
-def _name(pins: Pins) -> str:
-    return str(pins) if isinstance(pins, str | Path) else "pins"
-
-
-def _nothing(_progress: Progress) -> None:
-    """Where nobody wants to know."""

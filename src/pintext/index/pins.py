@@ -13,7 +13,16 @@ from pintext.files import reason
 from pintext.index.fields import Field, Kind, find_field, to_column
 from pintext.index.settings import IndexConfig
 
-__all__ = ["BATCH_ROWS", "Columns", "PinBatch", "Pins", "batches", "find_columns", "pin_frames"]
+__all__ = [
+    "BATCH_ROWS",
+    "Columns",
+    "PinBatch",
+    "Pins",
+    "batches",
+    "find_columns",
+    "name_of",
+    "pin_frames",
+]
 
 BATCH_ROWS = 65_536
 _USUAL_TEXTS = ("title", "description", "text")
@@ -28,6 +37,11 @@ _TYPES: dict[Kind, pl.DataType] = {
 
 Pins = str | Path | pl.DataFrame
 """A Parquet, CSV, TSV or JSON-lines file, or a frame."""
+
+
+def name_of(pins: Pins) -> str:
+    """What messages call the pins."""
+    return str(pins) if isinstance(pins, str | Path) else "pins"
 
 
 class Columns(msgspec.Struct, frozen=True):

@@ -30,17 +30,17 @@ class Texts(NamedTuple):
 
     Attributes:
         path: the file.
-        column: with the texts.
+        text_column: with the texts.
         id_column: with the ids; where there is none, and for plain text, rows are numbered from 0.
     """
 
     path: Path
-    column: str = "text"
+    text_column: str = "text"
     id_column: str = "id"
 
     def batches(self, rows: int = PART_ROWS) -> Iterator[TextBatch]:
         """The texts piece by piece."""
-        return text_batches(self.path, self.column, self.id_column, rows)
+        return text_batches(self.path, self.text_column, self.id_column, rows)
 
 
 class Progress(NamedTuple):
@@ -109,7 +109,7 @@ def find_neighbors(
         "seed": seed,
         "part_rows": part_rows,
         "inputs": [
-            [*digest_of(texts.path), texts.column, texts.id_column]
+            [*digest_of(texts.path), texts.text_column, texts.id_column]
             for texts in (pins, queries)
             if texts is not None
         ],

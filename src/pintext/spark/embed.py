@@ -26,14 +26,14 @@ _BATCH_ROWS = 65_536
 
 
 def embed_dataframe(
-    frame: "DataFrame", model: str | Path, *, column: str = "text", id_column: str = "id"
+    frame: "DataFrame", model: str | Path, *, text_column: str = "text", id_column: str = "id"
 ) -> "DataFrame":
     """Add vectors to a Spark DataFrame, for whoever goes on in Spark or has a writer of their own.
 
     Args:
         frame: with a column of texts and one of ids.
         model: a model folder on the driver's machine.
-        column: of the texts; null and texts without known words give the zero vector.
+        text_column: of the texts; null and texts without known words give the zero vector.
         id_column: copied.
 
     Returns:
@@ -45,7 +45,7 @@ def embed_dataframe(
     """
     from pyspark.sql import types
 
-    chosen = _chosen(frame, column, id_column)
+    chosen = _chosen(frame, text_column, id_column)
     name = ship_model(chosen.sparkSession, model)
     vectors = types.ArrayType(types.FloatType(), containsNull=False)
     schema = types.StructType([chosen.schema["id"], types.StructField("vector", vectors)])
@@ -58,7 +58,7 @@ def embed_files(
     model: str | Path,
     out: str | Path,
     *,
-    column: str = "text",
+    text_column: str = "text",
     id_column: str = "id",
     dtype: Literal["float32", "float16"] = "float32",
     overwrite: bool = False,
@@ -80,7 +80,7 @@ def embed_files(
         out: the folder for ``part-00000.parquet`` and so on, on a file system that the driver and
             all executors see under this name. Each part is what :func:`pintext.embed.embed_file`
             writes.
-        column: of the texts.
+        text_column: of the texts.
         id_column: of the ids; there must be one, since rows have no numbers in Spark.
         dtype: of the vectors.
         overwrite: replace a folder that this function wrote.
@@ -94,11 +94,11 @@ def embed_files(
         ModelError: the model folder is no model.
     """
     out = Path(out).absolute()
-    spans = spans_of(session, source, column, id_column)
-    chosen = None if spans else _chosen(read_parquet(session, source), column, id_column)
+    spans = spans_of(session, source, text_column, id_column)
+    chosen = None if spans else _chosen(read_parquet(session, source), text_column, id_column)
     name = ship_model(session, model)
     with new_folder(out, DataError, parts_of(out), overwrite=overwrite) as made:
-        task = _Task(name, str(made), dtype, column, id_column)
+        task = _Task(name, str(made), dtype, text_column, id_column)
         if chosen is None:
             numbered = session.sparkContext.parallelize(list(enumerate(spans)), len(spans))
             return rows_written(numbered.map(partial(_embed_span, task)), made)
@@ -114,19 +114,20 @@ def embed_files(
     return rows
 
 
-def _chosen(frame: "DataFrame", column: str, id_column: str) -> "DataFrame":
+def _chosen(frame: "DataFrame", text_column: str, id_column: str) -> "DataFrame":
     from pyspark.sql import functions, types
 
-    for name in (column, id_column):
+    for name in (text_column, id_column):
         if name not in frame.columns:
             raise DataError(
                 f"no column {name!r}; columns found: {', '.join(map(repr, frame.columns[:20]))}"
             )
-    kind = frame.schema[column].dataType
+    kind = frame.schema[text_column].dataType
     if not isinstance(kind, types.StringType | types.NullType):
-        raise DataError(f"column {column!r} is {kind.simpleString()}; expected texts")
+        raise DataError(f"column {text_column!r} is {kind.simpleString()}; expected texts")
     return frame.select(
-        functions.col(id_column).alias("id"), functions.col(column).cast("string").alias("text")
+        functions.col(id_column).alias("id"),
+        functions.col(text_column).cast("string").alias("text"),
     )
 
 
@@ -139,7 +140,7 @@ class _Task(NamedTuple):
     model: str
     folder: str
     dtype: Literal["float32", "float16"]
-    column: str
+    text_column: str
     id_column: str
 
 
@@ -158,7 +159,7 @@ def _embed_span(task: _Task, numbered: tuple[int, Span]) -> tuple[int, int]:
     """Write the file of a span; give its number and the number of its rows."""
     part, (file, start, count) = numbered
     batches = text_batches(
-        file, task.column, task.id_column, batch_rows=_BATCH_ROWS, rows=(start, count)
+        file, task.text_column, task.id_column, batch_rows=_BATCH_ROWS, rows=(start, count)
     )
     return part, _write(task, part, next(batches), batches)
 

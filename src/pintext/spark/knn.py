@@ -217,11 +217,11 @@ def _numbered(session: "SparkSession", texts: Texts) -> "DataFrame":
 
     frame = read_parquet(session, texts.path)
     listed = ", ".join(map(repr, frame.columns[:20]))
-    for name in (texts.column, texts.id_column):
+    for name in (texts.text_column, texts.id_column):
         if name not in frame.columns and name != "id":
             raise DataError(f"{texts.path}: no column {name!r}; columns found: {listed}")
-    if (kind := frame.schema[texts.column].dataType.simpleString()) not in ("string", "void"):
-        raise DataError(f"{texts.path}: column {texts.column!r} is {kind}; expected texts")
+    if (kind := frame.schema[texts.text_column].dataType.simpleString()) not in ("string", "void"):
+        raise DataError(f"{texts.path}: column {texts.text_column!r} is {kind}; expected texts")
     file = functions.col("_metadata.file_path")
     counts = sorted((row[0], row[1]) for row in frame.groupBy(file).count().collect())
     row = functions.col("_metadata.row_index")
@@ -235,7 +235,7 @@ def _numbered(session: "SparkSession", texts: Texts) -> "DataFrame":
     return frame.select(
         row.alias("row"),
         (functions.col(texts.id_column) if given else row).alias("id"),
-        functions.col(texts.column).cast("string").alias("text"),
+        functions.col(texts.text_column).cast("string").alias("text"),
     )
 
 

@@ -22,14 +22,14 @@ class Span(NamedTuple):
 
 
 def spans_of(
-    session: "SparkSession", source: str | Path, column: str, id_column: str
+    session: "SparkSession", source: str | Path, text_column: str, id_column: str
 ) -> list[Span]:
     """The rows of Parquet files that have paths, in the order of the files' names.
 
     Args:
         session: decides whether a path is one of this machine's.
         source: a file, or a folder of files, as Spark names it.
-        column: of texts; every file must have it.
+        text_column: of texts; every file must have it.
         id_column: of ids, of the same type in every file.
 
     Returns:
@@ -39,7 +39,7 @@ def spans_of(
     files = _files(session, str(source))
     groups, kinds = [], set()
     for file in files:
-        if (found := _groups(file, column, id_column)) is None:
+        if (found := _groups(file, text_column, id_column)) is None:
             return []
         kind, own = found
         kinds.add(kind)
@@ -65,7 +65,7 @@ def _files(session: "SparkSession", source: str) -> list[Path]:
     return inside if all(file.is_file() for file in inside) else []
 
 
-def _groups(file: Path, column: str, id_column: str) -> tuple[Any, list[Span]] | None:
+def _groups(file: Path, text_column: str, id_column: str) -> tuple[Any, list[Span]] | None:
     """The type of the ids and the row groups of a file; None: Spark has to look at it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -75,9 +75,9 @@ def _groups(file: Path, column: str, id_column: str) -> tuple[Any, list[Span]] |
             schema, metadata = opened.schema_arrow, opened.metadata
     except (OSError, pa.ArrowException):
         return None
-    if id_column not in schema.names or column not in schema.names:
+    if id_column not in schema.names or text_column not in schema.names:
         return None
-    kind = schema.field(column).type
+    kind = schema.field(text_column).type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return None
     spans, start = [], 0
