@@ -532,6 +532,7 @@ def test_export_projector(trained: Path, model: PinTextModel, tmp_path: Path) ->
         (["train", "pairs", "--out", "new", "--task-weight", "x=1"], 1, "error: task_weights"),
         (["embed", "model", "--input", "pins.csv", "--text-column", "x"], 1, "error: pins.csv"),
         (["embed", "model", "--input", "no-file.csv"], 1, "error: no-file.csv"),
+        (["search", "model", "wood"], 1, "error: model: a model, of which pintext index makes"),
         (["export", "model", "pins.csv"], 1, "error: "),
     ],
 )
@@ -544,6 +545,15 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     assert done.stdout == ""
     assert message in done.stderr
     assert code == 2 or (done.stderr.startswith(message) and done.stderr.count("\n") == 1)
+
+
+def test_an_index_without_pins_is_made_and_told(trained: Path, tmp_path: Path) -> None:
+    header = tmp_path / "header.csv"
+    header.write_text("id,title\n")
+    done = run("index", trained / "model", header, "--out", tmp_path / "index")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["pins"] == 0
+    assert f"no pins in {header}" in done.stderr
 
 
 def test_exit_codes_of_the_process(trained: Path) -> None:

@@ -95,6 +95,29 @@ def test_any_number_of_hits(one: PinIndex, many: ShardedIndex, k: int) -> None:
         same(one.search(query, k, mode="embedding"), many.search(query, k, mode="embedding"))
 
 
+def test_a_compacted_shard_keeps_tokens_or_plans_its_own(
+    tmp_path: Path, one: PinIndex, pins: pl.DataFrame, model: PinTextModel
+) -> None:
+    shard = PinIndex.build(pins, model, tmp_path / "a", config=CONFIG, shard=(1, 2), tokens=one)
+    rest = PinIndex.build(pins, model, tmp_path / "b", config=CONFIG, shard=(2, 2), tokens=one)
+    shared = one.snapshot.manifest.tokens_sha256
+    shard.compact(tokens=shard)
+    assert shard.snapshot.manifest.tokens_sha256 == shared
+    assert shard.config == one.config
+    both = ShardedIndex.open([shard.folder, rest.folder])
+    for query in queries(100):
+        same(one.search(query), both.search(query))
+    done = CliRunner().invoke(commands, ["compact", str(rest.folder), "--tokens", str(one.folder)])
+    assert done.exit_code == 0, done.stderr
+    rest.reload()
+    assert rest.snapshot.manifest.tokens_sha256 == shared
+    rest.compact()
+    assert rest.snapshot.manifest.tokens_sha256 != shared
+    other = PinIndex.build(pins, topic_model(seed=5), tmp_path / "other", config=CONFIG)
+    with pytest.raises(ModelMismatchError, match="its tokens belong to the model"):
+        rest.compact(tokens=other)
+
+
 def test_related_pins_are_those_of_one_index(one: PinIndex, many: ShardedIndex) -> None:
     for number in range(0, 400, 9):
         name = f"pin-{number}"

@@ -18,6 +18,7 @@ from pintext.cli.options import (
 )
 from pintext.cli.output import (
     json_option,
+    note,
     show_facts,
 )
 from pintext.index.settings import IndexConfig
@@ -106,6 +107,8 @@ def index(
             queries=queries,
             callback=callback,
         )
+    if not len(made):
+        note(f"note: there are no pins in {pins}; the index is empty until pintext upsert")
     show_facts(index_facts(made), force_json)
 
 

@@ -110,7 +110,10 @@ class Manifest(msgspec.Struct, frozen=True):
             data = path.read_bytes()
             values: Any = msgspec.json.decode(data)
         except FileNotFoundError:
-            raise IndexFormatError(f"{path}: missing; expected the folder of an index") from None
+            is_model = (index / "model.safetensors").exists()
+            found = "a model, of which pintext index makes an index" if is_model else "missing"
+            where = index if is_model else path
+            raise IndexFormatError(f"{where}: {found}; expected the folder of an index") from None
         except OSError as error:
             raise IndexFormatError(f"{path}: cannot be read: {reason(error)}") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
