@@ -204,9 +204,9 @@ def test_an_error_in_a_later_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"column": "n"}, DataError, "column 'n' is Int64; expected texts"),
-        ({"column": "x"}, DataError, "no column 'x'"),
-        ({"column": "n", "id_column": "pin"}, DataError, "no column 'pin'"),
+        ({"text_column": "n"}, DataError, "column 'n' is Int64; expected texts"),
+        ({"text_column": "x"}, DataError, "no column 'x'"),
+        ({"text_column": "n", "id_column": "pin"}, DataError, "no column 'pin'"),
         ({"dtype": "float64"}, ConfigError, "expected float32 or float16"),
         ({"batch_rows": 0}, ConfigError, "batch_rows = 0"),
     ],
