@@ -170,7 +170,7 @@ def _plan(vectors: F32, queries: F32, config: IndexConfig, fingerprint: str) -> 
         seed=config.seed,
         fingerprint=fingerprint,
     )
-    retrieval = Retrieval(plan.probes, plan.candidates, plan.expected_recall, plan.measured_share)
+    retrieval = Retrieval(plan.probes, plan.candidates, plan.measured_recall, plan.measured_share)
     return Planned(plan.scheme, retrieval)
 
 

@@ -136,8 +136,7 @@ class PinIndex(Searchable):
         return cls(Path(folder), model, verify)
 
     def _model(self, manifest: Manifest) -> PinTextModel:
-        path = self.folder / MODEL
-        model = self._given
+        model, path = self._given, self.folder / MODEL
         if model is None:
             if self._verify:
                 model_folder.verify(path)

@@ -49,6 +49,7 @@ __all__ = [
 
 FOLDER = "terms"
 META = "meta.json"
+_SEGMENT = (".idx", ".pos", ".term", ".fast", ".fieldnorm", ".store")  # the files of a segment
 _DELETES = ".del"
 _MAGIC = 1337  # the last number of every file of Tantivy
 _BLOCK = 1 << 20
@@ -230,17 +231,10 @@ def commits_of(folder: Path) -> int:
 
 
 def _committed(folder: Path, meta: _Meta) -> Iterator[Path]:
-    """The files of the last commit; without what a killed writer has left of the next one.
-
-    Raises:
-        FileNotFoundError: a segment has no file at all.
-    """
+    """The files of the last commit; without what a killed writer has left of the next one."""
     for segment in meta.segments:
         stem = segment.segment_id.replace("-", "")
-        found = [path for path in folder.glob(f"{stem}.*") if path.suffix != _DELETES]
-        if not found:
-            raise FileNotFoundError(2, "missing", f"{stem}.*")
-        yield from found
+        yield from (folder / f"{stem}{kind}" for kind in _SEGMENT)
         if segment.deletes is not None:
             yield folder / f"{stem}.{segment.deletes.opstamp}{_DELETES}"
 
@@ -304,7 +298,7 @@ def _check_file(path: Path) -> None:
         file.seek(body)
         try:
             expected = msgspec.json.decode(file.read(length))["crc"]
-        except (msgspec.DecodeError, KeyError, TypeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
             raise IndexFormatError(f"{path}: damaged: no checksum; restore it") from None
         file.seek(0)
         found, left = 0, body
