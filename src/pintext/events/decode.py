@@ -6,12 +6,12 @@ object. Tables (CSV, Parquet) are columns already; the same rules of names and t
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import polars as pl
-from msgspec.structs import astuple
 
 from pintext.arrays import I64
 from pintext.blocks import Reject, not_utf8
@@ -119,8 +119,7 @@ class ValueDecoder:
         index = pl.int_range(len(rows) + len(rejects), dtype=pl.UInt32, eager=True)
         if rejects:
             index = index.filter(~index.is_in([reject.row for reject in rejects]))
-        values = list(zip(*map(astuple, rows), strict=True)) or [()] * len(_TYPES)
-        columns = dict(zip(_TYPES, values, strict=True))
+        columns = {name: list(map(attrgetter(name), rows)) for name in _TYPES}
         times = pl.DataFrame({"time": _times(columns.pop("timestamp"))})
         frame = pl.DataFrame(
             {
