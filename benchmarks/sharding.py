@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from corpora import make_model, make_pins, make_texts
 from harness import table
-from index_speed import K, make_model, make_pins, make_texts
+from index_speed import K
 from pintext import PinIndex, PinTextModel
 from pintext.index import Hits, ShardedIndex
 from pintext.index.sharded import AnyIndex

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from corpora import make_model, make_texts
 from harness import megabytes, run_python, table
-from index_speed import make_model, make_texts
 from pairs_speed import make_pins, make_store
 
 HEADER = "what;start;time;cpu;a second;peak;of one process"

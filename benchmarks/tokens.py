@@ -11,13 +11,14 @@ is the share of all pins whose exact cosine is computed; graphs do not say.
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from contenders import Contender, libraries, timed
 from harness import Vectors, table, unit
 from pintext import PinTextModel, TrainConfig, train
 from pintext.knn import TokenLists
@@ -30,15 +31,6 @@ K = 10
 SHARE = 0.01
 
 
-class Contender(NamedTuple):
-    """A way to search: ``ask`` gives the rows found for one query."""
-
-    name: str
-    ask: Callable[[Vectors], Any]
-    share: float | None
-    build_seconds: float
-
-
 def synthetic_vectors(count: int, queries: int) -> tuple[Vectors, Vectors]:
     """Pins and held-out queries, encoded by a model trained on other pairs of the topics."""
     with tempfile.TemporaryDirectory() as name:
@@ -49,12 +41,6 @@ def synthetic_vectors(count: int, queries: int) -> tuple[Vectors, Vectors]:
     spare = Recipe(pairs=count + count // 50)
     texts = pl.concat(list(frames(spare)))["pin"].unique(maintain_order=True)[:count]
     return unit(model.encode(texts)), unit(model.encode(held_out(Recipe(), queries)["query"]))
-
-
-def timed(build: Callable[[], Any]) -> tuple[Any, float]:
-    """What is built, and the processor seconds that it took."""
-    began = time.process_time()
-    return build(), time.process_time() - began
 
 
 def by_tokens(
@@ -90,52 +76,6 @@ def planned(pins: Vectors, queries: Vectors) -> Iterator[Contender]:
 def _within(shares: Vectors) -> int:
     """Probes, at least one a table, with which at most 1 % of the pins are scored."""
     return max(32, int((shares <= SHARE).sum()))
-
-
-def libraries(pins: Vectors) -> Iterator[Contender]:
-    """FAISS, hnswlib and usearch."""
-    import faiss
-    import hnswlib
-    from usearch.index import Index
-
-    faiss.omp_set_num_threads(1)
-    dim, count = pins.shape[1], len(pins)
-    flat = faiss.IndexFlatIP(dim)
-    flat.add(pins)
-    yield Contender("brute force, FAISS flat", lambda q: flat.search(q, K)[1], 1.0, 0.0)
-    lists = round(4 * count**0.5)
-    ivf = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
-    _, seconds = timed(lambda: (ivf.train(pins), ivf.add(pins)))
-    for probes in (4, 16, 64):
-
-        def ask_ivf(query: Vectors, probes: int = probes) -> Any:
-            ivf.nprobe = probes
-            return ivf.search(query, K)[1]
-
-        yield Contender(f"FAISS IVF{lists}, nprobe {probes}", ask_ivf, probes / lists, seconds)
-    graph = faiss.IndexHNSWFlat(dim, 32, faiss.METRIC_INNER_PRODUCT)
-    _, seconds = timed(lambda: graph.add(pins))
-    for effort in (64, 256):
-
-        def ask_graph(query: Vectors, effort: int = effort) -> Any:
-            graph.hnsw.efSearch = effort
-            return graph.search(query, K)[1]
-
-        yield Contender(f"FAISS HNSW32, efSearch {effort}", ask_graph, None, seconds)
-    other = hnswlib.Index("ip", dim)
-    other.init_index(count, ef_construction=100, M=32)
-    other.set_num_threads(1)
-    _, seconds = timed(lambda: other.add_items(pins))
-    other.set_ef(256)
-    yield Contender("hnswlib M=32, ef 256", lambda q: other.knn_query(q, K)[0], None, seconds)
-    third = Index(ndim=dim, metric="ip", connectivity=32, expansion_search=256)
-    _, seconds = timed(lambda: third.add(np.arange(count), pins, threads=1))
-    yield Contender(
-        "usearch 32, expansion 256",
-        lambda q: np.atleast_2d(third.search(q[0], K, threads=1).keys),
-        None,
-        seconds,
-    )
 
 
 def row(contender: Contender, queries: Vectors, truth: Any) -> list[str]:
@@ -184,7 +124,10 @@ def main() -> None:
     rows = [row(contender, asked, truth) for contender in planned(pins, planning)]
     rows += theory(pins, asked, truth)
     if not given.no_libraries:
-        rows += [row(contender, asked, truth) for contender in libraries(pins)]
+        rows += [
+            row(contender, asked, truth)
+            for contender in libraries(pins, K, widths=(64, 256), probes=(4, 16, 64))
+        ]
     table(
         f"{len(pins):,} pins, dim {pins.shape[1]}, {len(asked)} queries that no plan has seen",
         "how;recall@10;pins scored;CPU ms a query;build CPU s",
