@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -29,7 +30,7 @@ def _binary(package: str, *parts: str) -> str:
     return str(path)
 
 
-class Broker:
+class Broker(ABC):
     """A broker on this machine that can be stopped and started again at the same address."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,8 +41,9 @@ class Broker:
         self.options: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """Program and arguments."""
 
     def client(self, **more: Any) -> dict[str, Any]:
         return {"bootstrap.servers": self.address, **self.settings, **more}

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,27 @@ def test_what_only_spark_can_read(session: "SparkSession", model: Path, tmp_path
     assert sorted(found["id"]) == ["a", "a", "b", "b"]
     expected = PinTextModel.from_pretrained(model).encode(["oak"])[0]
     assert sum(np.array_equal(vector, expected) for vector in found["vector"]) == 2
+
+
+@pytest.mark.parametrize("fits", [True, False], ids=["written", "refused"])
+def test_the_session_is_left_as_it_was(session: "SparkSession", tmp_path: Path, fits: bool) -> None:
+    """Though what only Spark can read comes to the tasks in batches of another size."""
+    name = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    small = some_model(dim=4)
+    rows = small.embeddings * np.float32(1 if fits else 1e6)
+    PinTextModel(small.vocabulary, rows).save_pretrained(tmp_path / "model")
+    texts, out = tmp_path / "texts", tmp_path / "out"
+    (texts / "kind=a").mkdir(parents=True)
+    pl.DataFrame({"text": ["oak"] * 10}).write_parquet(texts / "kind=a" / "0.parquet")
+    before = session.conf.get(name)
+    session.conf.set(name, "77")
+    try:
+        with nullcontext() if fits else pytest.raises(DataError, match="too large for float16"):
+            embed_files(session, texts, tmp_path / "model", out, id_column="kind", dtype="float16")
+        assert out.exists() == fits
+        assert session.conf.get(name) == "77"
+    finally:
+        session.conf.set(name, before)
 
 
 def test_the_command(session: "SparkSession", texts: Path, model: Path, tmp_path: Path) -> None:

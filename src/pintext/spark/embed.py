@@ -1,6 +1,7 @@
 """Texts to vectors on Spark: what :mod:`pintext.embed` does on one machine, done on many."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["embed_dataframe", "embed_files"]
 
 _BATCH_ROWS = 65_536
+_ARROW_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
 def embed_dataframe(
@@ -102,8 +104,8 @@ def embed_files(
         if chosen is None:
             numbered = session.sparkContext.parallelize(list(enumerate(spans)), len(spans))
             return rows_written(numbered.map(partial(_embed_span, task)), made)
-        session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _BATCH_ROWS)
-        rows = rows_written(chosen.mapInArrow(partial(_write_part, task), WRITTEN), made)
+        with _large_batches(session):
+            rows = rows_written(chosen.mapInArrow(partial(_write_part, task), WRITTEN), made)
         if not rows:
             ids = _ids(chosen.limit(0).toArrow().combine_chunks())
             nothing = TextBatch(ids, pl.Series(dtype=pl.String))
@@ -112,6 +114,17 @@ def embed_files(
                 PinTextModel.from_pretrained(model), [nothing], ids.dtype, empty, dtype=dtype
             )
     return rows
+
+
+@contextmanager
+def _large_batches(session: "SparkSession") -> Iterator[None]:
+    """Tasks get more rows at a time; the session is the caller's, so it is left as it was."""
+    before = session.conf.get(_ARROW_ROWS)
+    session.conf.set(_ARROW_ROWS, _BATCH_ROWS)
+    try:
+        yield
+    finally:
+        session.conf.set(_ARROW_ROWS, before)
 
 
 def _chosen(frame: "DataFrame", text_column: str, id_column: str) -> "DataFrame":
