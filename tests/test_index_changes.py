@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -29,7 +30,8 @@ from hypothesis.stateful import (
 from index_data import topic_model
 from index_process import change_until_killed
 from pintext import IndexConfig, PinIndex, PinTextModel
-from pintext.errors import DataError
+from pintext.cli import commands
+from pintext.errors import DataError, LockedError
 
 KILLS = 300 if os.environ.get("PINTEXT_NIGHTLY") else 30
 
@@ -185,6 +187,56 @@ def applied(pins: dict[str, str], step: dict[str, Any]) -> dict[str, str]:
     if step["kind"] == "delete":
         return {name: text for name, text in pins.items() if name not in named}
     return pins
+
+
+WRITER = """
+import sys
+from pintext import PinIndex
+def names():
+    print("writing", flush=True)
+    sys.stdin.readline()
+    yield "pin-7"
+PinIndex.open(sys.argv[1]).delete(names())
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["it ends", "it is killed"])
+def test_while_another_process_writes_nobody_else_does(
+    tmp_path: Path, model: PinTextModel, killed: bool
+) -> None:
+    folder, more = tmp_path / "index", tmp_path / "more.parquet"
+    truth = {f"pin-{name}": f"w{name} w{name + 30}" for name in range(60)}
+    index = PinIndex.build(frame(truth), model, folder)
+    frame({"new": "w5 w6"}).write_parquet(more)
+    typed = [["upsert", str(folder), str(more)], ["delete", str(folder), "pin-3"],
+             ["compact", str(folder)]]  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        for write in (lambda: index.upsert(more), lambda: index.delete(["pin-3"]), index.compact):
+            with pytest.raises(LockedError, match="another process is writing to this index"):
+                write()
+        for words in typed:
+            refused = CliRunner().invoke(commands, words)
+            assert refused.exit_code == 1
+            assert "another process is writing to this index; try again" in refused.stderr
+            assert refused.stdout == ""
+        assert contents(PinIndex.open(folder, model)) == truth
+        if killed:
+            writer.kill()
+        writer.communicate("go on\n")
+    assert writer.returncode == (-signal.SIGKILL if killed else 0)
+    for words in typed:
+        done = CliRunner().invoke(commands, words)
+        assert done.exit_code == 0, done.stderr
+    gone = {"pin-3"} if killed else {"pin-3", "pin-7"}
+    expected = {name: text for name, text in truth.items() if name not in gone}
+    assert contents(PinIndex.open(folder, model)) == expected | {"new": "w5 w6"}
 
 
 READER = """

@@ -5,15 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from index_data import DAY, FILTER_COLUMNS, passes, some_pins, topic_model
+from index_data import DAY, FILTER_COLUMNS, passes, some_pins, text_of, topic_model
 from pintext import IndexConfig, PinIndex, PinTextModel
 from pintext.errors import PinIndexError
 from pintext.index.opensearch import cluster_query, export_opensearch
 from pintext.text import split
 from pintext.tokens import Probes
+from pintext.tokens.kernels import normalized
 
 Documents = dict[str, dict[str, Any]]
 
@@ -93,28 +95,64 @@ def answer(body: dict[str, Any], cluster: Documents) -> dict[str, float]:
     return dict(sorted(there.items(), key=lambda item: -item[1])[: body["size"]])
 
 
-@pytest.mark.parametrize(
-    "filters",
-    [
-        None,
-        {"color": "red"},
-        {"tags": ["t1", "t5"], "sold": True},
-        {"price": {"gte": -10, "lt": 25.5}},
-        {"day": {"gte": DAY.isoformat()}},
-    ],
-)
+FILTERS = [
+    None,
+    {"color": "red"},
+    {"tags": ["t1", "t5"], "sold": True},
+    {"price": {"gte": -10, "lt": 25.5}},
+    {"day": {"gte": DAY.isoformat()}},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.parametrize("query", ["w1 w31 w61", "w5", "unknown"])
 def test_the_same_candidates(
-    index: PinIndex, exported: Path, query: str, filters: dict[str, Any] | None
+    index: PinIndex,
+    exported: Path,
+    pins: pl.DataFrame,
+    query: str,
+    filters: dict[str, Any] | None,
 ) -> None:
+    """As the index finds, and as every pin's tokens and fields say one by one."""
     cluster = documents(exported)
-    found = answer(cluster_query(index, query, filters=filters), cluster)
+    body = cluster_query(index, query, filters=filters)
+    found = answer(body, cluster)
     probes = index.tokens.probe(index.model.encode([query]), index.retrieval.probes)
     asked = Probes(probes.tokens[probes.tokens >= 0], probes.weights[probes.tokens >= 0])
     snapshot = index.snapshot
     rows = snapshot.token_rows(asked, index.retrieval.candidates, snapshot.filtered(filters))
     assert set(found) == set(snapshot.rows.ids(rows))
+    texts = [text_of(pin) for pin in pins.iter_rows(named=True)]
+    carried = index.tokens.assign(normalized(index.model.encode(texts)))
+    shared = np.isin(carried, asked.tokens).sum(axis=1).tolist()
+    shares = dict(zip(pins["id"], shared, strict=True))
+    expected = {
+        name
+        for name, exported_pin in cluster.items()
+        if shares[name] and passes(exported_pin["document"], filters or {})
+    }
+    assert len(expected) < body["size"]  # so none is left out
+    assert set(found) == expected
     assert bool(found) == (query != "unknown")
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+@pytest.mark.parametrize("query", ["w1 w31 w61", "w5 UNKNOWN", "none of them"])
+def test_the_same_matches_of_words(
+    index: PinIndex, exported: Path, query: str, filters: dict[str, Any] | None
+) -> None:
+    """A match of the field ``words`` finds what the index finds by BM25."""
+    words = {"terms": {"words": split(query)}}
+    within = cluster_query(index, "w1", filters=filters)["query"]["bool"]["filter"]
+    asked = {"bool": {"should": [words], "minimum_should_match": 1, "filter": within}}
+    cluster = documents(exported)
+    analysed = {
+        name: {**document, "words": document["words"].split()} for name, document in cluster.items()
+    }
+    found = answer({"size": len(cluster), "query": asked}, analysed)
+    hits = index.search(query, len(cluster), mode="text", filters=filters)
+    assert set(found) == {hit.id for hit in hits}
+    assert bool(found) == (query != "none of them")
 
 
 def test_what_is_exported(index: PinIndex, exported: Path, pins: pl.DataFrame) -> None:
