@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,13 +14,13 @@ from pintext.embed import FINGERPRINT_KEY, TextBatch, text_batches
 from pintext.errors import ConfigError, DataError
 from pintext.files import new_file, reason
 from pintext.knn.lists import TokenLists
-from pintext.knn.work import digest_of, open_work
+from pintext.knn.work import check_free, digest_of, open_work
 from pintext.model import PinTextModel
 from pintext.tokens import TokenScheme, plan_tokens
 from pintext.tokens.exact import Nearest, exact_neighbors
 from pintext.tokens.kernels import normalized
 
-__all__ = ["Progress", "Texts", "expand_keywords", "find_neighbors"]
+__all__ = ["Progress", "Texts", "find_neighbors"]
 
 PART_ROWS = 65_536
 
@@ -114,7 +114,7 @@ def find_neighbors(
             if texts is not None
         ],
     }
-    _check_free(out, overwrite)
+    check_free(out, overwrite)
     with open_work(out, run, resume=resume, overwrite=overwrite) as work:
         vectors, ids = _pins(model, pins, work, callback)
         search = _searcher(model, vectors, queries, work, exact, recall, seed, threads, callback)
@@ -244,61 +244,6 @@ def _join(parts: list[Path], out: Path, fingerprint: str) -> int:
         metadata={FINGERPRINT_KEY: fingerprint},
     )
     return _rows_of(out)
-
-
-def expand_keywords(
-    model: PinTextModel,
-    keywords: Texts,
-    pins: Texts,
-    out: str | Path,
-    *,
-    overwrite: bool = False,
-    **settings: Any,
-) -> int:
-    """Write for each keyword the pins that it is one of the ``k`` nearest keywords of.
-
-    Broad match in ads: a pin is shown for keywords that say in other words what it says. Each pin
-    chooses its keywords, so that a keyword near to nothing matches nothing.
-
-    Args:
-        model: gives the vectors; its fingerprint goes into the metadata.
-        keywords: queries, terms, or both.
-        pins: what they match.
-        out: columns ``keyword`` (its id), ``pin_id``, ``rank`` from 1 within the keyword, and
-            ``similarity``; the most similar pin first, of equals the smaller id.
-        overwrite: replace ``out`` and forget a stopped run.
-        settings: those of :func:`find_neighbors`.
-
-    Returns:
-        The number of rows written.
-
-    Raises:
-        DataError, LockedError, ConfigError: as :func:`find_neighbors`.
-    """
-    out = Path(out)
-    _check_free(out, overwrite)
-    found = out.with_name(out.name + ".found")
-    found.unlink(missing_ok=True)
-    find_neighbors(model, keywords, found, queries=pins, overwrite=overwrite, **settings)
-    turned = (
-        pl.scan_parquet(found, glob=False)
-        .select(keyword="neighbor_id", pin_id="id", similarity="similarity")
-        .sort("keyword", "similarity", "pin_id", descending=[False, True, False])
-        .with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("keyword"))
-        .select("keyword", "pin_id", "rank", "similarity")
-    )
-    with new_file(out, DataError, overwrite=overwrite) as made:
-        turned.sink_parquet(made, compression="zstd", metadata={FINGERPRINT_KEY: model.fingerprint})
-        rows = _rows_of(made)
-    found.unlink()
-    return rows
-
-
-def _check_free(out: Path, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
-        raise DataError(
-            f"{out}: exists already; choose another name, or overwrite it (--overwrite)"
-        )
 
 
 def _rows_of(path: Path) -> int:

@@ -25,9 +25,21 @@ import msgspec
 from pintext.errors import DataError, LockedError
 from pintext.files import new_file, reason
 
-__all__ = ["digest_of", "open_work"]
+__all__ = ["check_free", "digest_of", "open_work"]
 
 _RUN = "run.json"
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Look before hours of work whether the result may be written.
+
+    Raises:
+        DataError: it exists and must not be overwritten.
+    """
+    if out.exists() and not overwrite:
+        raise DataError(
+            f"{out}: exists already; choose another name, or overwrite it (--overwrite)"
+        )
 
 
 def digest_of(path: Path) -> list[Any]:
