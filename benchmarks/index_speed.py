@@ -119,7 +119,7 @@ def nearest(index: PinIndex, build_seconds: float, corpus: Corpus) -> None:
         recall = truth.recall([[int(hit.id) for hit in hits] for hits in timed.answers])
         share = float(np.mean([hits.candidates for hits in timed.answers])) / len(index)
         rows.append(timed.row(f"PinIndex {mode}", recall, **scored(share, build_seconds)))
-    for one in libraries(vectors, K, widths=WIDTHS, probes=PROBES):
+    for one in libraries(vectors, queries, K, widths=WIDTHS, probes=PROBES):
         timed = Timed(lambda n, ask=one.ask: ask(queries[n : n + 1])[0], len(texts))  # type: ignore[misc]
         recall = truth.recall([found.tolist() for found in timed.answers])
         rows.append(timed.row(one.name, recall, **scored(one.share, one.build_seconds)))

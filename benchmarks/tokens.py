@@ -126,7 +126,7 @@ def main() -> None:
     if not given.no_libraries:
         rows += [
             row(contender, asked, truth)
-            for contender in libraries(pins, K, widths=(64, 256), probes=(4, 16, 64))
+            for contender in libraries(pins, asked, K, widths=(64, 256), probes=(4, 16, 64))
         ]
     table(
         f"{len(pins):,} pins, dim {pins.shape[1]}, {len(asked)} queries that no plan has seen",
