@@ -1,4 +1,4 @@
-"""The other ways to find near vectors, all asked alike: one query at a time, on one thread.
+"""The other ways to find near vectors, asked alike: one query at a time, on one thread.
 
 Needs ``pip install faiss-cpu hnswlib usearch``.
 """
@@ -76,6 +76,7 @@ def ivf(pins: Vectors, queries: Vectors, k: int, probes: Sequence[int]) -> Itera
     faiss.omp_set_num_threads(available_cores())
     dim, lists = pins.shape[1], round(4 * len(pins) ** 0.5)
     index: Any = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+    index.cp.max_points_per_centroid = 64  # to learn from
     _, seconds = timed(lambda: (index.train(pins), index.add(pins)))
     sizes = np.array([index.invlists.list_size(number) for number in range(lists)])
     for some in probes:

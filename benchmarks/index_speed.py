@@ -33,7 +33,7 @@ from pintext.errors import MissingExtraError
 
 K = 10
 WIDTHS = (16, 32, 64, 128, 256, 512)
-PROBES = (1, 4, 16, 64)
+PROBES = (1, 4, 16, 64, 256)
 EQUAL = 1e-6  # similarities that differ less are the same: their last bits depend on the order
 
 
