@@ -1,6 +1,7 @@
 """The index: what is found, against plain loops over all pins."""
 
 import datetime
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -473,6 +474,19 @@ def test_an_empty_file_is_named(tmp_path: Path, model: PinTextModel, name: str) 
     with pytest.raises(DataError, match=rf"{name}: empty; expected pins"):
         PinIndex.build(tmp_path / name, model, tmp_path / "index")
     assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("name", ["pins.jsonl", "pins.ndjson.gz"])
+def test_a_broken_line_is_named(tmp_path: Path, index: PinIndex, name: str) -> None:
+    lines = b'{"id": "a", "title": "w1"}\n\n{"id": "b", "title": oops}\n'
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+    said = rf"{name}:3: JSON is malformed.*byte 21"
+    with pytest.raises(DataError, match=said):
+        PinIndex.build(path, index.model, tmp_path / "index")
+    with pytest.raises(DataError, match=said):
+        index.upsert(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_empty_index_grows(tmp_path: Path, pins: pl.DataFrame, model: PinTextModel) -> None:

@@ -318,6 +318,7 @@ def test_any_settings_give_as_many_messages_as_asked(pins: Path, changed: dict[s
         (["nowhere.parquet"], "cannot be read"),
         (["pins.txt"], "ends with .parquet"),
         (["bad.parquet"], "not readable as a catalogue"),
+        (["bad.jsonl"], "bad.jsonl:2: JSON is malformed"),
         (["one.csv"], "only one entry"),
         (["empty.csv"], "no entry has both an id and a word"),
         (["pins.csv", "--text-column", "titel"], "no column 'titel'"),
@@ -334,6 +335,7 @@ def test_what_will_not_do_is_said(
     monkeypatch.chdir(tmp_path)
     Path("pins.txt").write_text("id\n")
     Path("bad.parquet").write_bytes(b"PAR1 no")
+    Path("bad.jsonl").write_text('{"id": "1", "title": "oak"}\nno json\n')
     Path("one.csv").write_text("id,title\n1,oak\n")
     Path("empty.csv").write_text("id,title\n1,\n,oak\n")
     Path("pins.csv").write_text("id,title\n1,oak\n2,oak table\n")

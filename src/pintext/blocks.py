@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -21,7 +22,16 @@ import polars as pl
 from pintext.arrays import I64, U8
 from pintext.errors import DataError, MissingExtraError
 
-__all__ = ["Block", "Piece", "Reject", "blocks", "not_utf8", "records", "without_broken"]
+__all__ = [
+    "Block",
+    "Piece",
+    "Reject",
+    "blocks",
+    "check_json_lines",
+    "not_utf8",
+    "records",
+    "without_broken",
+]
 
 BLOCK_BYTES = 8 * 2**20
 LONGEST_RECORD = 256 * 2**20
@@ -105,10 +115,11 @@ def blocks(path: Path, separator: bytes | None) -> Iterator[Block]:
 
 def _open(path: Path) -> tuple[IO[bytes], tuple[type[Exception], ...]]:
     """The unpacked bytes of a file, and what is raised where the packing is damaged."""
-    if path.name.endswith(".gz"):
+    name = path.name.lower()
+    if name.endswith(".gz"):
         damages = (gzip.BadGzipFile, EOFError, zlib.error)
         return cast("IO[bytes]", gzip.open(path, "rb")), damages
-    if path.name.endswith(".zst"):
+    if name.endswith(".zst"):
         if sys.version_info >= (3, 14):
             from compression import zstd
         else:
@@ -128,7 +139,7 @@ def _read(path: Path) -> Iterator[bytes]:
             try:
                 chunk = file.read(BLOCK_BYTES)
             except damages as error:
-                kind = "gzip" if path.suffix == ".gz" else "zstd"
+                kind = "gzip" if path.suffix.lower() == ".gz" else "zstd"
                 raise DataError(f"{path}: damaged {kind} file ({error}); pack it again") from None
             yield chunk
             if not chunk:
@@ -219,6 +230,36 @@ def without_broken(block: Block) -> tuple[Block, list[Reject]]:
             rejects.append(not_utf8(line, error))
     starts = np.concatenate([[0], np.cumsum(np.diff(block.starts)[good])])
     return Block(b"".join(kept), starts, block.lines[good], block.quotes, block.last), rejects
+
+
+def check_json_lines(path: Path) -> None:
+    """Say what is wrong with JSON lines that Polars refuses.
+
+    Nothing is said of a file with another name, or where every line is an object.
+
+    Raises:
+        DataError: a line is not one JSON object, the first such is named; there are no lines; or
+            what :func:`blocks` raises.
+        OSError: the file cannot be read.
+    """
+    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
+    if not name.endswith((".jsonl", ".ndjson")):
+        return
+    decode = msgspec.json.Decoder(dict[str, object]).decode
+    empty = True
+    for block in blocks(path, None):
+        for number, line in zip(block.lines.tolist(), block.data.split(b"\n"), strict=False):
+            if not line.strip():
+                continue
+            empty = False
+            try:
+                decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise DataError(
+                    f"{path}:{number}: {error}; expected one JSON object on a line"
+                ) from None
+    if empty:
+        raise DataError(f"{path}: no entries; expected one JSON object on each line")
 
 
 def not_utf8(line: int, error: UnicodeDecodeError) -> Reject:

@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 
 from pintext.arrays import I64
+from pintext.blocks import check_json_lines
 from pintext.errors import DataError
 from pintext.files import reason
 from pintext.index.fields import Field, Kind, find_field, to_column
@@ -128,6 +129,7 @@ def pin_frames(pins: Pins, batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFram
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        check_json_lines(path)
         found = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{path}: {found}") from None
 

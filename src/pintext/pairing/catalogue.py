@@ -4,7 +4,6 @@ Files are Parquet, CSV, TSV or JSON lines (text also ``.gz``). What comes out is
 columns ``id``, ``text`` and ``words``, one row an entry.
 """
 
-import gzip
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 import polars as pl
 
+from pintext.blocks import check_json_lines
 from pintext.errors import DataError
 from pintext.files import new_file, reason
 from pintext.pairing.annotations import annotation_text, uneven
@@ -158,32 +158,11 @@ def _readable(file: Path, config: CatalogueConfig) -> Iterator[pl.DataFrame]:
     try:
         yield from _batches(file, config)
     except pl.exceptions.PolarsError as error:
-        _check_lines(file)
+        check_json_lines(file)
         found = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{file}: not a readable catalogue ({found})") from None
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {reason(error)}") from None
-
-
-def _check_lines(file: Path) -> None:
-    """Name the first line of a file of JSON lines that is none, or say that there are no lines."""
-    if not file.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
-        return
-    decode = msgspec.json.Decoder(dict[str, object]).decode
-    lines = 0
-    with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.isspace():
-                continue
-            lines += 1
-            try:
-                decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise DataError(
-                    f"{file}:{number}: {error}; expected one JSON object on a line"
-                ) from None
-    if not lines:
-        raise DataError(f"{file}: no entries; expected one JSON object on each line")
 
 
 def _batches(file: Path, config: CatalogueConfig) -> Iterator[pl.DataFrame]:

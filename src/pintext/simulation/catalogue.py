@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from pintext.arrays import I64
+from pintext.blocks import check_json_lines
 from pintext.errors import DataError
 from pintext.files import reason
 from pintext.word_counter import TokenRows, WordCounter
@@ -65,6 +66,7 @@ def read_entities(
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from None
     except pl.exceptions.PolarsError as error:
+        check_json_lines(path)
         found = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{path}: not readable as a catalogue: {found}") from None
     named = [id_column, *columns]
