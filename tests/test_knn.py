@@ -288,8 +288,13 @@ def test_what_cannot_be_used_is_refused(pins: Texts, tmp_path: Path) -> None:
         find_neighbors(MODEL, pins, tmp_path / "out", k=0)
     with pytest.raises(DataError, match=r"none\.parquet: cannot be read"):
         find_neighbors(MODEL, Texts(tmp_path / "none.parquet"), tmp_path / "out")
+    wrong = pins._replace(text_column="title")
+    for found, asked in ((wrong, None), (pins, wrong)):
+        with pytest.raises(DataError, match="no column 'title'"):
+            find_neighbors(MODEL, found, tmp_path / "out", queries=asked)
     with pytest.raises(DataError, match="no column 'title'"):
-        find_neighbors(MODEL, pins._replace(text_column="title"), tmp_path / "out")
+        expand_keywords(MODEL, wrong, pins, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []  # so that the corrected command just runs
 
 
 # --- memory ---------------------------------------------------------------------------------------

@@ -115,6 +115,9 @@ def find_neighbors(
         ],
     }
     check_free(out, overwrite)
+    for texts in (pins, queries):
+        if texts is not None:  # a wrong column is told before anything is made
+            next(texts.batches(), None)
     with open_work(out, run, resume=resume, overwrite=overwrite) as work:
         vectors, ids = _pins(model, pins, work, callback)
         search = _searcher(model, vectors, queries, work, exact, recall, seed, threads, callback)
