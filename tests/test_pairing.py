@@ -22,6 +22,7 @@ from pintext.pairing import CatalogueConfig, PairsConfig, make_pairs
 from pintext.pairing.folder import locked
 from pintext.pairs import PairSource
 from small_data import TOPICS
+from some_models import some_model
 
 PINTEXT = [sys.executable, "-m", "pintext"]
 DAY = 86_400_000
@@ -108,6 +109,22 @@ def test_files_of_events_are_stored_in_passing(tmp_path: Path, catalogues: dict[
     commit(tmp_path / "store", [])
     with pytest.raises(DataError, match="which an update needs"):
         make_pairs(lines, tmp_path / "pairs", **catalogues, update=True)
+
+
+def test_what_holds_no_events_is_named_as_it_was_given(
+    tmp_path: Path, catalogues: dict[str, Any]
+) -> None:
+    some_model(["oak"]).save_pretrained(tmp_path / "model")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "empty.jsonl").touch()
+    for name, said in (
+        ("model", "a model; expected a store of events, which pintext ingest makes"),
+        ("nothing", "without files of events; expected a store"),
+        ("empty.jsonl", "no events; nothing to make pairs of"),
+    ):
+        with pytest.raises(DataError) as caught:
+            make_pairs(tmp_path / name, tmp_path / "pairs", **catalogues)
+        assert str(caught.value).startswith(f"{tmp_path / name}: {said}")
 
 
 def test_a_table_for_people(tmp_path: Path, catalogues: dict[str, Any]) -> None:

@@ -123,7 +123,7 @@ class _Making:
             work.mkdir()
             store, refused = self._store(events, work, update=update)
             with engine(work / "spill") as joins:
-                tallies = self._tally(joins, store, made, old)
+                tallies = self._tally(joins, store, made, old, events)
                 entries = self._catalogues(joins, files, work)
                 tasks = self._tasks(joins, tallies, entries, made)
             summary = Summary(tasks, entries, warnings(tasks, entries, store.simulated), refused)
@@ -161,6 +161,13 @@ class _Making:
             callback=lambda p: self._tell(PairsProgress("files", p.taken, 0, "")),
         )
         counts = ingester.run()
+        if not (folder / STORE_MANIFEST).exists():
+            is_model = (events[0] / "model.safetensors").exists()
+            found = "a model" if is_model else "without files of events"
+            raise DataError(
+                f"{events[0]}: {found}; expected a store of events, which pintext ingest makes, "
+                "or files of events"
+            )
         dead = {
             name.removeprefix("dead_"): number
             for name, number in sorted(counts.items())
@@ -169,12 +176,17 @@ class _Making:
         return EventStore(folder), dead
 
     def _tally(
-        self, joins: Engine, store: EventStore, made: Path, old: Manifest | None
+        self,
+        joins: Engine,
+        store: EventStore,
+        made: Path,
+        old: Manifest | None,
+        events: list[Path],
     ) -> list[TallyEntry]:
         """Tally the dates that are new or have changed; take over the others."""
         dates = dates_of(store, self._config.tasks)
         if not dates:
-            raise DataError(f"{store.path}: no events{self._of_tasks()}; nothing to make pairs of")
+            raise DataError(f"{events[0]}: no events{self._of_tasks()}; nothing to make pairs of")
         usable = self._usable(old, store)
         entries: list[TallyEntry] = []
         new: list[Date] = []
