@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pintext.errors import (
     ConfigError,
     DataError,
     LockedError,
+    ModelFormatError,
     ModelMismatchError,
     PinIndexError,
 )
@@ -348,6 +350,13 @@ def test_opened_again_it_finds_the_same(index: PinIndex, model: PinTextModel) ->
 def test_another_model_is_refused(index: PinIndex) -> None:
     with pytest.raises(ModelMismatchError, match="build the index again with this model"):
         PinIndex.open(index.folder, some_model(dim=16))
+
+
+def test_an_index_is_no_model_but_has_one(index: PinIndex) -> None:
+    inner = index.folder / "model"
+    with pytest.raises(ModelFormatError, match=re.escape(f"an index, whose model is {inner};")):
+        PinTextModel.from_pretrained(index.folder)
+    assert PinTextModel.from_pretrained(inner).fingerprint == index.fingerprint
 
 
 def test_what_is_no_index(tmp_path: Path) -> None:

@@ -220,7 +220,10 @@ def _manifest(path: Path) -> _Manifest:
             raise ModelFormatError(f"{path}: too large to be the settings of a model")
         values = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
-        raise ModelFormatError(f"{path}: missing; expected the folder of a PinText model") from None
+        folder, inner = path.parent, path.parent / "model"
+        is_index = (folder / "manifest.json").is_file() and (inner / _CONFIG).is_file()
+        found = f"{folder}: an index, whose model is {inner}" if is_index else f"{path}: missing"
+        raise ModelFormatError(f"{found}; expected the folder of a PinText model") from None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFormatError(f"{path}: not readable as JSON: {reason(error)}") from None
     if not isinstance(values, dict) or values.get("format") != "pintext":
