@@ -271,7 +271,12 @@ def test_the_first_file_with_wrong_names_stores_nothing(tmp_path: Path) -> None:
     file = write_lines(tmp_path / "a.jsonl", [b'{"uuid": 1}'] * 5)
     done = run(file, "--out", tmp_path / "store")
     assert done.exit_code == 1
-    assert "every one of the latest 5 events" in done.output
+    assert "all of the latest 5 events are bad (5 x" in done.output
+    assert f"; the first in {file}:1)" in done.output
+    one = write_lines(tmp_path / "b.jsonl", [b"", b"{broken"])
+    done = run(one, "--out", tmp_path / "store")
+    assert "the only event so far is bad (1 x invalid_json" in done.output
+    assert f"; the first in {one}:2)" in done.output
     assert not (tmp_path / "store" / "manifest.json").exists()
 
 

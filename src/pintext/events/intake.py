@@ -203,7 +203,12 @@ class Intake:
         """Raise if the store never had a good event: the settings are wrong, not the events."""
         stored = self._writer.manifest.counts.get("stored", 0)
         if not stored and self._seen and self._seen == self._bad:
-            raise self._alarm("every one")
+            seen = round(self._seen)
+            raise self._alarm(
+                "the only event so far is"
+                if seen == 1
+                else f"all of the latest {seen:,} events are"
+            )
 
     def _watch(self, seen: int, bad: int) -> None:
         """Raise when too many of the latest events are bad."""
@@ -211,17 +216,18 @@ class Intake:
         self._bad += bad
         share = self._bad / max(self._seen, 1)
         if self._seen >= _ALARM_FROM and share > self._config.max_bad_share:
-            raise self._alarm(f"{share:.0%}")
+            raise self._alarm(f"{share:.0%} of the latest {self._seen:,.0f} events are")
         if self._seen > _ALARM_OVER:
             self._seen, self._bad = self._seen / 2, self._bad / 2
 
-    def _alarm(self, share: str) -> BadEventsError:
+    def _alarm(self, which: str) -> BadEventsError:
+        first = f"; the first in {self._letters[0][1].place}" if self._letters else ""
         reasons = Counter(f"{it.reason} {it.what}".strip() for _, it in self._letters)
         most = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(3))
         return BadEventsError(
-            f"{share} of the latest {self._seen:,.0f} events are bad ({most}). Nothing was stored "
-            f"of the {self.pending:,} since the latest commit. Mend the settings or the source and "
-            "start again; or allow more (--max-bad-share)"
+            f"{which} bad ({most}{first}). Nothing was stored of the {self.pending:,} since the "
+            "latest commit. Mend the settings or the source and start again; or allow more "
+            "(--max-bad-share)"
         )
 
 

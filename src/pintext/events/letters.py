@@ -39,6 +39,13 @@ class Letter(msgspec.Struct, omit_defaults=True):
     record: int | None = None
     event: dict[str, Any] | None = None
 
+    @property
+    def place(self) -> str:
+        """Where the event came from, as messages say it."""
+        if self.file:
+            return f"{self.file}:{self.record}"
+        return f"partition {self.partition} of topic {self.topic}, offset {self.offset}"
+
 
 def write_letters(path: Path, letters: Sequence[Letter]) -> int:
     """Write letters as JSON lines, durably; returns the bytes.
