@@ -364,6 +364,19 @@ def test_no_pair_left_is_an_error_that_names_min_count(tmp_path: Path) -> None:
         prepare(tmp_path, pairs(("a", "b"), ("a", "c")), TrainConfig())
 
 
+def test_events_are_no_pairs_and_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "traffic.jsonl"
+    file.write_text(
+        '{"task": "search", "query": "oak", "pin_id": "1"}\n'
+        '{"task": "related_pins", "query_id": "2", "pin_id": "1"}\n'
+        '{"task": "sea'
+    )
+    (tmp_path / "work").mkdir()
+    said = r"not one of 3 rows has both.*traffic\.jsonl:1: .*`pin`\).*pintext pairs"
+    with pytest.raises(NoPairsError, match=said):
+        prepare_corpus(PairSource(file), TrainConfig(), tmp_path / "work")
+
+
 def test_holding_out_everything_is_an_error_that_says_so(tmp_path: Path) -> None:
     frame = pairs(("a", "b"), ("a", "c")).with_columns(split=pl.lit("validation"))
     with pytest.raises(NoPairsError, match=r"all 2 are held out.*lower validation"):

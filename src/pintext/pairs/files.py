@@ -125,8 +125,8 @@ def _check_types(path: Path, schema: pl.Schema, columns: Sequence[str]) -> None:
 
 
 class _Row(msgspec.Struct, gc=False):
+    pin: str | None  # of two missing fields the first is told; events lack this one
     query: str | None
-    pin: str | None
     weight: float | None = None
     split: str | None = None
     task: str | None = None

@@ -264,6 +264,10 @@ def _seal(folder: Path, meta: bytes) -> None:
     temporary.replace(folder / "corpus.json")
 
 
+_UNREAD = {"missing_field", "invalid_json", "invalid_utf8"}
+"""Why a row may lack its fields."""
+
+
 def _no_pairs(source: PairSource, config: TrainConfig, words: int, held_out: int) -> NoPairsError:
     report = source.report
     if not report.rows:
@@ -273,6 +277,13 @@ def _no_pairs(source: PairSource, config: TrainConfig, words: int, held_out: int
             f"{source.path}: no pair is left to train on: all {held_out:,} are held out for "
             f"validation; lower validation (now {config.validation:g}), or give more pairs or rows "
             "of the split 'train'"
+        )
+    reasons = set(report.rejected)
+    if not report.used and "missing_field" in reasons and reasons <= _UNREAD:
+        return NoPairsError(
+            f"{source.path}: not one of {report.rows:,} rows has both fields 'query' and 'pin' "
+            f"(as in {report.examples['missing_field'][0]}); name them so. Are these events? "
+            "pintext pairs makes pairs of them"
         )
     return NoPairsError(
         f"{source.path}: no pair is left to train on: of {report.rows:,} rows {report.used:,} were "
