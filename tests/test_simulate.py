@@ -276,12 +276,30 @@ def test_any_catalogue_will_do(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(frame.write_ndjson().encode()))
     flat.write_csv(tmp_path / "a.csv")
     (tmp_path / "a.tsv.zst").write_bytes(zstd.compress(flat.write_csv(separator="\t").encode()))
-    texts = []
+    texts, config = [], SimulationConfig(events=3_000)
     for name in ("a.parquet", "a.jsonl.gz", "a.csv", "a.tsv.zst"):
-        made = Simulation(tmp_path / name, SimulationConfig(events=3_000))
+        made = Simulation(tmp_path / name, config, columns=["title", "tags"])
         texts.append(pl.concat(made.messages()))
     assert all(text.equals(texts[0]) for text in texts)
     assert set(texts[0]["pin_id"]) == {str(n) for n in range(9)}
+
+
+@pytest.mark.parametrize(
+    ("there", "read"),
+    [
+        (["text", "day", "title"], ["title", "text"]),
+        (["day", "name"], ["day", "name"]),
+    ],
+)
+def test_the_usual_columns_are_read_where_none_is_named(
+    tmp_path: Path, there: list[str], read: list[str]
+) -> None:
+    words = {"title": "oak table", "text": "elm stool", "day": "2026 11", "name": "ash bench"}
+    file = tmp_path / "pins.csv"
+    pl.DataFrame({"id": ["1", "2"], **{n: [words[n]] * 2 for n in there}}).write_csv(file)
+    config = SimulationConfig(events=500)
+    found, named = (Simulation(file, config, columns=chosen) for chosen in ((), read))
+    assert pl.concat(found.messages()).equals(pl.concat(named.messages()))
 
 
 @settings(deadline=None, max_examples=25)

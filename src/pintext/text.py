@@ -39,6 +39,7 @@ __all__ = [
     "CLASSES",
     "NO_LIMIT",
     "TEXT_RULES",
+    "USUAL_COLUMNS",
     "TextBuffers",
     "Texts",
     "Words",
@@ -56,6 +57,9 @@ __all__ = [
 
 TEXT_RULES = 1
 """The version of the rules above; a model folder names the version that its words were made by."""
+
+USUAL_COLUMNS = ("title", "description", "text")
+"""Columns that make a pin's text where none is named: those of them that it has, in this order."""
 
 NO_LIMIT = 2**31 - 1
 """As ``max_tokens``: every word."""

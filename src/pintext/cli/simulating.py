@@ -43,7 +43,11 @@ __all__ = ["simulate"]
     help="Catalogue of interest profiles, for the task home_feed.",
 )
 @click.option(
-    "--text-column", "columns", multiple=True, help="Column with text; may be given again."
+    "--text-column",
+    "columns",
+    multiple=True,
+    help="Column with text; may be given again; none: those of title, description, text that there "
+    "are, or else all.",
 )
 @click.option("--id-column", default="id", show_default=True, help="Column that names the rows.")
 @click.option(

@@ -13,6 +13,7 @@ from pintext.errors import DataError
 from pintext.files import reason
 from pintext.index.fields import Field, Kind, find_field, to_column
 from pintext.index.settings import IndexConfig
+from pintext.text import USUAL_COLUMNS
 
 __all__ = [
     "BATCH_ROWS",
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 BATCH_ROWS = 65_536
-_USUAL_TEXTS = ("title", "description", "text")
 _TEXT_FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 _TYPES: dict[Kind, pl.DataType] = {
@@ -154,10 +154,10 @@ def find_columns(schema: pl.Schema, config: IndexConfig) -> Columns:
         DataError: a column is missing or has the wrong type.
     """
     found = ", ".join(map(repr, list(schema)[:20])) or "none"
-    texts = config.text_columns or tuple(name for name in _USUAL_TEXTS if name in schema)
+    texts = config.text_columns or tuple(name for name in USUAL_COLUMNS if name in schema)
     if not texts:
         raise DataError(
-            f"no column of text: none of {', '.join(_USUAL_TEXTS)} is among {found}; "
+            f"no column of text: none of {', '.join(USUAL_COLUMNS)} is among {found}; "
             "name the columns (--text-column)"
         )
     for name in (config.id_column, *texts):

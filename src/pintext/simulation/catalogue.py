@@ -12,6 +12,7 @@ from pintext.arrays import I64
 from pintext.blocks import check_json_lines
 from pintext.errors import DataError
 from pintext.files import reason
+from pintext.text import USUAL_COLUMNS
 from pintext.word_counter import TokenRows, WordCounter
 
 __all__ = ["Entities", "Postings", "postings", "read_entities", "word_texts"]
@@ -55,7 +56,8 @@ def read_entities(
         path: Parquet, CSV, TSV or JSON lines; text formats also ``.gz`` or ``.zst``.
         counter: numbers the words.
         id_column: the column of the ids.
-        columns: the columns with text, or lists of texts; all of them where none is named.
+        columns: the columns with text, or lists of texts; where none is named, those of title,
+            description, text that there are, or else all of them.
 
     Raises:
         DataError: the file cannot be read, lacks a column, or has no entry with an id and a word.
@@ -73,9 +75,16 @@ def read_entities(
     if missing := [name for name in named if name not in frame.columns]:
         there = ", ".join(map(repr, frame.columns[:20])) or "none"
         raise DataError(f"{path}: no column {missing[0]!r}; columns found: {there}")
-    texts = [n for n in columns or frame.columns if n != id_column and _is_text(frame.schema[n])]
+    usual = [name for name in USUAL_COLUMNS if name in frame.columns]
+    texts = [
+        name
+        for name in columns or usual or frame.columns
+        if name != id_column and _is_text(frame.schema[name])
+    ]
     if not texts or (columns and len(texts) < len(columns)):
-        raise DataError(f"{path}: expected columns of text beside {id_column!r}; name them")
+        raise DataError(
+            f"{path}: expected columns of text beside {id_column!r}; name them (--text-column)"
+        )
     frame = frame.select(
         pl.col(id_column).cast(pl.String).alias("id"),
         pl.concat_str([_text(n, frame.schema[n]) for n in texts], separator=" ").alias("text"),

@@ -56,7 +56,8 @@ class Simulation:
         config: the settings.
         interests: a catalogue of interest profiles, for the task ``home_feed``.
         id_column: the column of the ids, in both catalogues.
-        columns: the columns with text; all of them where none is named.
+        columns: the columns with text; where none is named, those of title, description, text
+            that a catalogue has, or else all of them.
 
     Attributes:
         counts: what the messages yielded so far are: ``messages``, of which ``duplicates``,
