@@ -477,6 +477,20 @@ def test_an_index_is_not_overwritten_unless_told(
         PinIndex.build(pins.head(60), model, tmp_path / "index", config=CONFIG, overwrite=True)
 
 
+@pytest.mark.parametrize("shard", [None, (1, 2)])
+@pytest.mark.parametrize("option", ["id_column", "text_columns", "filter_columns"])
+def test_a_wrong_column_is_told_with_file_and_option(
+    tmp_path: Path, model: PinTextModel, option: str, shard: tuple[int, int] | None
+) -> None:
+    path = tmp_path / "pins.csv"
+    path.write_text("id,title\na,w1\n")
+    config = IndexConfig.from_dict({option: "name" if option == "id_column" else ["name"]})
+    flag = option.replace("_", "-").removesuffix("s")
+    with pytest.raises(DataError, match=rf"pins\.csv: no column 'name'.*'title'.*\(--{flag}\)"):
+        PinIndex.build(path, model, tmp_path / "index", config=config, shard=shard)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("name", ["pins.jsonl", "pins.csv", "pins.parquet"])
 def test_an_empty_file_is_named(tmp_path: Path, model: PinTextModel, name: str) -> None:
     (tmp_path / name).touch()

@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from pintext.arrays import F32
-from pintext.errors import DataError, ModelMismatchError, PinIndexError
+from pintext.errors import ModelMismatchError, PinIndexError
 from pintext.files import reason
 from pintext.index.building import Callback, Planned, Progress, Source, build_generation
 from pintext.index.manifest import Manifest, digest
@@ -148,14 +148,11 @@ def shard_frames(
 
     Raises:
         ConfigError: not ``1 <= i <= n``.
-        DataError: there is no such column.
     """
     if shard is None:
         yield from frames
         return
     for frame in frames:
-        if id_column not in frame.columns:
-            raise DataError(f"no column {id_column!r}; columns found: {', '.join(frame.columns)}")
         yield frame.filter(in_shard(frame[id_column], shard))
 
 

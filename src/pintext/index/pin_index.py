@@ -96,7 +96,7 @@ class PinIndex(Searchable):
         def frames() -> Iterator[Any]:
             return shard_frames(pin_frames(pins), config.id_column, shard)
 
-        columns = find_columns(next(frames()).schema, config)
+        columns = find_columns(next(pin_frames(pins)).schema, config, name_of(pins))
         source = Source(frames, columns, name_of(pins), queries)
         with new_folder(out, PinIndexError, replaceable(out), overwrite=overwrite) as made:
             model.save_pretrained(made / MODEL)

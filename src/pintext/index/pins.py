@@ -146,8 +146,13 @@ def _scanned(path: Path) -> pl.LazyFrame:
     raise DataError(f"{path}: expected a name in .parquet, {', '.join(_TEXT_FILES)} (or .gz)")
 
 
-def find_columns(schema: pl.Schema, config: IndexConfig) -> Columns:
+def find_columns(schema: pl.Schema, config: IndexConfig, where: str) -> Columns:
     """The columns that the settings name, in pins with this schema.
+
+    Args:
+        schema: of the pins.
+        config: names the columns.
+        where: what the pins come from, for messages.
 
     Raises:
         ConfigError: a filter column is declared with an unknown kind.
@@ -157,21 +162,30 @@ def find_columns(schema: pl.Schema, config: IndexConfig) -> Columns:
     texts = config.text_columns or tuple(name for name in USUAL_COLUMNS if name in schema)
     if not texts:
         raise DataError(
-            f"no column of text: none of {', '.join(USUAL_COLUMNS)} is among {found}; "
+            f"{where}: no column of text: none of {', '.join(USUAL_COLUMNS)} is among {found}; "
             "name the columns (--text-column)"
         )
     for name in (config.id_column, *texts):
         if name not in schema:
-            raise DataError(f"no column {name!r}; columns found: {found}")
+            option = "--id-column" if name == config.id_column else "--text-column"
+            raise DataError(
+                f"{where}: no column {name!r}; columns found: {found}; "
+                f"name the right one ({option})"
+            )
     lists = tuple(name for name in texts if isinstance(schema[name], pl.List))
     for name in texts:
         dtype = schema[name].inner if name in lists else schema[name]  # type: ignore[attr-defined]
         if dtype not in (pl.String, pl.Null) and not isinstance(dtype, pl.Categorical | pl.Enum):
-            raise DataError(f"column {name!r} is {schema[name]}; expected texts")
-    fields = tuple(find_field(declared, schema) for declared in config.filter_columns)
+            raise DataError(
+                f"{where}: column {name!r} is {schema[name]}; expected texts (--text-column)"
+            )
+    try:
+        fields = tuple(find_field(declared, schema) for declared in config.filter_columns)
+    except DataError as error:
+        raise DataError(f"{where}: {error} (--filter-column)") from None
     names = [field.name for field in fields]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"filter column {twice[0]!r} is named twice")
+        raise DataError(f"{where}: filter column {twice[0]!r} is named twice")
     return Columns(config.id_column, texts, lists, fields)
 
 
