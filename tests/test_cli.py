@@ -385,6 +385,8 @@ def test_explain_without_known_words(trained: Path) -> None:
         "pin": "oak",
         "similarity": 0.0,
         "contributions": [],
+        "unknown_query_words": ["zebra"],
+        "unknown_pin_words": [],
     }
 
 
@@ -606,7 +608,12 @@ def test_people_get_tables_and_programs_json(trained: Path) -> None:
     assert len(json_lines(shown)) == 2
     shown = in_terminal("explain", "model", "wood", "oak", cwd=trained)
     assert "contribution" in shown
+    assert "know" not in shown
     assert "{" not in shown
+    shown = in_terminal("explain", "model", "zebra Yak zebra", "oak gnu", cwd=trained)
+    assert "similarity 0: no known word in the query\r\n" in shown
+    assert "words of the query that the model does not know: zebra, yak\r\n" in shown
+    assert "words of the pin that the model does not know: gnu\r\n" in shown
     shown = in_terminal("info", "model", cwd=trained)
     assert "recall@10" in shown
     assert "{" not in shown

@@ -134,9 +134,10 @@ def test_words_texts_and_keywords_are_those_of_the_library(
     }
     assert client.get("/v1/words/木").json()["known"]
 
-    body = {"query": "wood kitchen", "pin_text": "white oak"}
+    body = {"query": "wood kitchen", "pin_text": "xyzzy white oak Xyzzy"}
     answer = client.post("/v1/explain", json=body).json()
     expected = model.explain("wood kitchen", "white oak")
+    assert (answer["unknown_query_words"], answer["unknown_pin_words"]) == ([], ["xyzzy"])
     assert answer["similarity"] == expected.similarity
     assert answer["contributions"] == [part._asdict() for part in expected.contributions]
 

@@ -159,6 +159,10 @@ class Vocabulary:
         """For each task, which rows have words that occur in its texts, shape ``(n_words,)``."""
         return {task: self.counts[index] > 0 for index, task in enumerate(self.tasks)}
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that have no row, each once, in the order of the text."""
+        return [word for word in dict.fromkeys(split(text)) if word not in self]
+
     def rows_of(self, text: str, max_tokens: int | None = None) -> I32:
         """The rows of one text's known words, in order, repeats included; shape ``(n,)``, int32.
 

@@ -71,6 +71,8 @@ def nn(model: Path, word_or_text: str, k: int, force_json: bool) -> None:
 def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
     """Show which words make QUERY and PIN similar: contributions that add up to the similarity.
 
+    Words of either that the model does not know are named; they give nothing.
+
     PIN is a text. With the folder of an index in place of MODEL, it is the id of a pin.
 
     \b
@@ -82,16 +84,21 @@ def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
 
     query, pin = readable([query, pin])
     more: dict[str, Any] = {}
+    text = pin
     if is_index(model):
-        match = open_index(model).explain(query, pin)
-        found = Explanation(match.similarity, match.contributions)
+        opened = open_index(model)
+        loaded, match = opened.model, opened.explain(query, pin)
+        found, text = Explanation(match.similarity, match.contributions), match.text
         more = {
             "text": match.text,
             "bm25": round(match.bm25, 6),
             "matched_tokens": match.matched_tokens,
         }
     else:
-        found = PinTextModel.from_pretrained(model).explain(query, pin)
+        loaded = PinTextModel.from_pretrained(model)
+        found = loaded.explain(query, pin)
+    texts = {"query": query, "pin": text}
+    unknown = {name: loaded.vocabulary.unknown_words(text) for name, text in texts.items()}
     contributions = [
         {
             "query_word": part.query_word,
@@ -103,14 +110,19 @@ def explain(model: Path, query: str, pin: str, force_json: bool) -> None:
     similarity = round(found.similarity, 6)
     if not as_table(force_json):
         facts = {"query": query, "pin": pin, **more, "similarity": similarity}
-        write_json({**facts, "contributions": contributions})
+        names = {f"unknown_{name}_words": words for name, words in unknown.items()}
+        write_json({**facts, "contributions": contributions, **names})
         return
     if more:
         write_facts({"pin": pin, **more})
     if contributions:
         write_table(contributions, title=f"similarity {similarity:.4f}")
     else:
-        click.echo("similarity 0: one of the two has no known word")
+        without = [name for name, text in texts.items() if not loaded.encode(text).any()]
+        click.echo(f"similarity 0: no known word in the {' and the '.join(without)}")
+    for name, words in unknown.items():
+        if words:
+            click.echo(f"words of the {name} that the model does not know: {', '.join(words)}")
 
 
 @click.command()

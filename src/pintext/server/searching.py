@@ -57,9 +57,9 @@ def search(service: Service, version: Version, wanted: Search) -> Searched:
         )
     except DataError as error:
         raise ProblemError.of_field("$.filters", str(error)) from None
-    words = split(wanted.query)
-    unknown = [word for word in words if word not in version.model.vocabulary]
-    service.metrics.query_words(len(words) - len(unknown), len(unknown))
+    words = len(split(wanted.query))
+    known = len(version.model.vocabulary.rows_of(wanted.query))
+    service.metrics.query_words(known, words - known)
     service.metrics.searched(hits.candidates, len(hits))
     partial = _partial(service, index, hits, found)
     if hits.mode != "text":
@@ -70,7 +70,7 @@ def search(service: Service, version: Version, wanted: Search) -> Searched:
         hits.notice,
         hits.candidates,
         round((time.perf_counter() - started) * 1000, 3),
-        list(dict.fromkeys(unknown)),
+        version.model.vocabulary.unknown_words(wanted.query),
         found,
         partial,
     )

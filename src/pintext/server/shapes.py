@@ -16,6 +16,7 @@ __all__ = [
     "Expanded",
     "Explain",
     "Explained",
+    "ExplainedTexts",
     "Health",
     "IndexInfo",
     "Info",
@@ -142,6 +143,13 @@ class Explained(msgspec.Struct):
 
     similarity: Similarity
     contributions: list[Contribution]
+
+
+class ExplainedTexts(Explained):
+    """With the words that give nothing, because they have no row."""
+
+    unknown_query_words: list[str]
+    unknown_pin_words: list[str]
 
 
 class Classify(Request):

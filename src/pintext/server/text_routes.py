@@ -24,7 +24,7 @@ from pintext.server.shapes import (
     Expand,
     Expanded,
     Explain,
-    Explained,
+    ExplainedTexts,
     Keyword,
     Label,
     MapWord,
@@ -206,7 +206,11 @@ async def classify(
     summary="Why two texts are similar",
     tags=["texts"],
     responses=answers(
-        Explained, Explained(0.62, [Contribution("wood", "oak", 0.62)]), 404, 408, 413
+        ExplainedTexts,
+        ExplainedTexts(0.62, [Contribution("wood", "oak", 0.62)], [], ["cupboards"]),
+        404,
+        408,
+        413,
     ),
     opt=IN_THREADS,
     **json_body(Explain),
@@ -216,16 +220,19 @@ async def explain(
         Explain, Body(examples=example({"query": "wood", "pin_text": "oak cupboards"}))
     ],
     service: Service,
-) -> Explained:
+) -> ExplainedTexts:
     """What each pair of words gives to the similarity of a query and a pin; exact."""
     version = service.version
     check_limits(data, service.config)
     either("pin_text", data.pin_id, data.pin_text)
 
-    def work() -> Explained:
-        if data.pin_id is None:
-            return explain_texts(version.model, data.query, data.pin_text or "")
-        return explain_texts(version.model, data.query, text_of_pin(version, data.pin_id))
+    def work() -> ExplainedTexts:
+        pin = data.pin_text or "" if data.pin_id is None else text_of_pin(version, data.pin_id)
+        found = explain_texts(version.model, data.query, pin)
+        unknown = version.model.vocabulary.unknown_words
+        return ExplainedTexts(
+            found.similarity, found.contributions, unknown(data.query), unknown(pin)
+        )
 
     return await service.work.run(work)
 
