@@ -14,7 +14,7 @@ import pytest
 from pintext import PinTextModel, TrainConfig, train
 from pintext.errors import ConfigError, DataError
 from pintext.evaluation import EvaluateConfig, evaluate, write_report
-from pintext.evaluation.baselines import dictionary, open_baseline
+from pintext.evaluation.baselines import NAMES, dictionary, open_baseline
 from pintext.evaluation.bootstrap import compare, draws, estimate, holm
 from pintext.evaluation.charts import recall_curves
 from pintext.evaluation.coverage import contributions, coverage, task_overlaps
@@ -34,7 +34,7 @@ from pintext.evaluation.rankers import (
 )
 from pintext.evaluation.recall import recall_of
 from pintext.evaluation.report import mark, markdown, table_rows
-from pintext.evaluation.retraining import train_parts, train_unsupervised
+from pintext.evaluation.retraining import TRAINED, train_parts, train_unsupervised
 from pintext.evaluation.run import retrieval_questions
 from pintext.evaluation.slices import slices_of
 from pintext.evaluation.vectors import similarities, vocabulary_map
@@ -132,7 +132,7 @@ def test_validation_rows_are_asked_where_there_is_no_test(tmp_path: Path) -> Non
 
 
 def test_pairs_without_anything_held_out_are_refused(folder: Path) -> None:
-    with pytest.raises(DataError, match="'test' in a column 'split'"):
+    with pytest.raises(DataError, match=r"no pair is held out. .*'test' in a column 'split'"):
         retrieval_questions(PairSource(folder / "pairs"), 9)
 
 
@@ -274,7 +274,8 @@ def test_baselines_by_path(folder: Path, model: PinTextModel) -> None:
 
 
 def test_a_baseline_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none of the names glove, minilm"):
+    names = ", ".join([*NAMES, *TRAINED])
+    with pytest.raises(DataError, match=f"none of the names {names}$"):
         open_baseline(str(tmp_path / "nothing"))
     with pytest.raises(DataError, match="neither a PinText model"):
         open_baseline(str(tmp_path))

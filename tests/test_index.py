@@ -247,7 +247,11 @@ def test_a_wide_filter_in_a_large_index(tmp_path: Path, model: PinTextModel) -> 
     ("filters", "message"),
     [
         ({"colour": "red"}, "no field 'colour'.*'color', 'tags', 'price', 'sold', 'day'"),
-        ({"color": {"gte": "a"}}, "keyword has no bounds"),
+        (
+            {"color": {"gte": "a"}},
+            "keyword has no bounds; give values, or index it as color:number",
+        ),
+        ({"sold": {"gte": True}}, "boolean has no bounds; give values$"),
         ({"color": []}, "empty list"),
         ({"color": 1.5}, "1.5 is not a keyword"),
         ({"price": "cheap"}, "'cheap' is not a number"),

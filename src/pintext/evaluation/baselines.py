@@ -43,7 +43,8 @@ def open_baseline(source: str) -> Embedding:
         return dictionary(path.name, PinTextModel.from_word2vec(path), "pretrained")
     if not path.is_dir():
         raise DataError(
-            f"{source}: no such file or folder, and none of the names {', '.join(sorted(NAMES))}"
+            f"{source}: no such file or folder, and none of the names {', '.join(sorted(NAMES))}, "
+            "word2vec, fasttext"
         )
     name = path.resolve().name
     try:

@@ -154,8 +154,8 @@ def retrieval_questions(
                 break
     if not asked:
         raise DataError(
-            f"{source.path}: no pairs to ask for; give pairs that the model has not learned from "
-            "the value 'test' in a column 'split'"
+            f"{source.path}: no pair is held out. Give some pairs the value 'test' in a column "
+            "'split', and train on the others"
         )
     return asked
 

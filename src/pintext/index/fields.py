@@ -154,7 +154,10 @@ def field_query(schema: "tantivy.Schema", place: str, field: Field, wanted: Any)
 
     if isinstance(wanted, Mapping):
         if field.kind not in ("number", "date"):
-            raise DataError(f"filter {field.name!r}: a {field.kind} has no bounds; give values")
+            message = f"filter {field.name!r}: a {field.kind} has no bounds; give values"
+            if field.kind == "keyword":
+                message += f", or index it as {field.name}:number or {field.name}:date"
+            raise DataError(message)
         lower, upper = _bound(field, wanted, "gt"), _bound(field, wanted, "lt")
         if unknown := sorted(set(wanted) - set(_BOUNDS)):
             raise DataError(
