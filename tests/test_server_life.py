@@ -101,6 +101,12 @@ def test_a_token_of_the_environment_must_be_there(
         Service([folder], ServeConfig(write_token="env:PIN_TOKEN"))
 
 
+def test_a_token_in_place_of_its_place_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ServeConfig(write_token="secret")
+    assert str(caught.value) == "write_token: expected env:NAME or file:PATH"
+
+
 # --- ending ---------------------------------------------------------------------------------------
 
 

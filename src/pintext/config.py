@@ -16,7 +16,7 @@ from msgspec import Meta
 from pintext.errors import ConfigError
 from pintext.files import reason
 
-__all__ = ["Config", "Setting", "TrainConfig", "from_elsewhere", "settings"]
+__all__ = ["ELSEWHERE", "Config", "Setting", "TrainConfig", "from_elsewhere", "settings"]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             try:
                 converted = msgspec.convert(value, field.type)
             except msgspec.ValidationError as error:
+                if _is_elsewhere(field.type):  # what was given may be the secret itself
+                    raise ConfigError(f"{field.name}: expected env:NAME or file:PATH") from None
                 wanted = _wanted(field.type)
                 why = f"expected {wanted}" if wanted else error
                 raise ConfigError(f"{field.name} = {value!r}: {why}") from None
@@ -222,6 +224,10 @@ def _wanted(kind: Any) -> str:
     return " ".join(filter(None, [_IN_WORDS.get(kind, ""), _limits(kind, meta)]))
 
 
+def _is_elsewhere(kind: Any) -> bool:
+    return any(meta.pattern == ELSEWHERE for meta in getattr(kind, "__metadata__", ()))
+
+
 def _limits(kind: Any, meta: Meta) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
@@ -234,6 +240,10 @@ def _limits(kind: Any, meta: Meta) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+ELSEWHERE = "^((env|file):.+)?$"
+"""The pattern of a setting that says where a secret is, for :func:`from_elsewhere`."""
 
 
 def from_elsewhere(name: str, value: str) -> str | None:

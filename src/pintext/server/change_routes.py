@@ -13,7 +13,7 @@ from pintext.index import PinIndex
 from pintext.server.answers import answers, check_limits, example, rest_of_path
 from pintext.server.bodies import json_body
 from pintext.server.pin_frame import pin_frame
-from pintext.server.pin_shapes import DeletePins, PutPins, Written
+from pintext.server.pin_shapes import Deleted, DeletePins, PutPins, Written
 from pintext.server.problems import ProblemError, retry_later
 from pintext.server.searching import index_of
 from pintext.server.service import Service
@@ -35,12 +35,10 @@ def _check_token(request: Request[Any, Any, Any], service: Service) -> None:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     # Compared in constant time: how long it takes tells nothing of how much was right.
     right = hmac.compare_digest(given.strip().encode(), service.write_token.encode())
-    if scheme.lower() != "bearer" or not right:
-        raise ProblemError(
-            401,
-            "send the token:  Authorization: Bearer ...",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+    sent = scheme.lower() == "bearer"
+    if not (sent and right):
+        detail = "the token is wrong" if sent else "send the token:  Authorization: Bearer ..."
+        raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 @put(
@@ -128,19 +126,26 @@ async def delete_pin(
     status_code=200,
     summary="Delete pins",
     tags=["changes"],
-    responses=answers(Written, Written(2, 44), 401, 403, 404, 408, 413),
+    responses=answers(Deleted, Deleted(1, 44, ["p2"]), 401, 403, 404, 408, 413),
     **json_body(DeletePins),
 )
 async def delete_pins(
     request: Request[Any, Any, Any],
     data: Annotated[DeletePins, Body(examples=example({"ids": ["p1", "p2"]}))],
     service: Service,
-) -> Written:
-    """Take pins out of the index; how many of the ids it had."""
+) -> Deleted:
+    """Take pins out of the index; how many of the ids it had, and which it had not."""
     _check_token(request, service)
     check_limits(data, service.config)
     index = _writable(service.version)
-    return await service.writes.run(_write, service, index, data.ids)
+
+    def work() -> Deleted:
+        index.reload()
+        unknown = [name for name in dict.fromkeys(data.ids) if name not in index]
+        written = _write(service, index, data.ids)
+        return Deleted(written.pins, written.generation, unknown)
+
+    return await service.writes.run(work)
 
 
 ROUTES = [put_pins, delete_pin, delete_pins]

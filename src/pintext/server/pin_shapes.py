@@ -10,6 +10,7 @@ from pintext.server.shapes import Explained, K, Request, Similarity, Text
 __all__ = [
     "Bounds",
     "DeletePins",
+    "Deleted",
     "Feed",
     "Find",
     "FoundPin",
@@ -136,3 +137,9 @@ class Written(msgspec.Struct):
     pins: int
     generation: int
     """of the index, from which on searches see it"""
+
+
+class Deleted(Written):
+    """With the ids that no pin had."""
+
+    unknown: list[str]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from pintext.config import Config
+from pintext.config import ELSEWHERE, Config
 
 __all__ = ["ServeConfig"]
 
@@ -52,7 +52,7 @@ class ServeConfig(Config, frozen=True):
     write_token: Annotated[
         str,
         Meta(
-            pattern="^((env|file):.+)?$",
+            pattern=ELSEWHERE,
             description="env:NAME or file:PATH of the bearer token that may change pins; without "
             "it nobody can",
         ),
