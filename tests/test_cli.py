@@ -619,6 +619,18 @@ def test_people_get_tables_and_programs_json(trained: Path) -> None:
     assert "{" not in shown
 
 
+def test_tables_of_an_index(trained: Path, tmp_path: Path) -> None:
+    pins = {"id": ["a", "b"], "title": ["oak", "wood"], "text": ["kitchen", "alaska"]}
+    pl.DataFrame(pins).write_csv(tmp_path / "pins.csv")
+    made = in_terminal("index", str(trained / "model"), "pins.csv", "--out", "i", cwd=tmp_path)
+    assert "title, text " in made
+    assert "0/100" not in made
+    order = "reciprocal rank fusion"
+    assert order in in_terminal("search", "i", "oak", cwd=tmp_path)
+    assert order not in in_terminal("search", "i", "oak", "--json", cwd=tmp_path)
+    assert order not in in_terminal("search", "i", "oak", "--mode", "text", cwd=tmp_path)
+
+
 def test_progress_on_a_terminal(tmp_path: Path) -> None:
     task = "[/b] 猫 [red]"  # rich would take it for markup
     small_pairs().with_columns(task=pl.lit(task)).write_csv(tmp_path / "pairs.csv")

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from pintext import blocks
 from pintext.cli import commands
 from pintext.events import EventStore, IngestConfig, StoreWriter
 from pintext.events.folder import FileIngester
+from pintext.events.progress import IngestProgress, Reporter
 
 
 def run(*arguments: object) -> Result:
@@ -320,3 +322,12 @@ def test_compact_on_request(tmp_path: Path) -> None:
     assert not (tmp_path / "typo").exists()
     run("--compact", "--out", store)
     assert [file.rows for file in EventStore(store).files()] == [3]
+
+
+def test_the_last_report_has_the_speed_of_the_whole_run() -> None:
+    told: list[IngestProgress] = []
+    reporter = Reporter(told.append, Counter())
+    reporter.taken = 50
+    for _ in range(2):  # nothing was read between the two
+        reporter.report(lambda: None, now=True)
+    assert [progress.per_second > 0 for progress in told] == [True, True]

@@ -226,7 +226,7 @@ def _progress(quiet: bool) -> Iterator[Any]:
         bars.MofNCompleteColumn(),
     )
     with bars.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("reading")
+        task = bar.add_task("reading", total=None)
 
         def show(progress: "Progress") -> None:
             bar.update(

@@ -43,7 +43,7 @@ _SHOWN_TEXT = 60
     type=click.Choice(["hybrid", "embedding", "text"]),
     default="hybrid",
     show_default=True,
-    help="By nearest vectors, by words, or both.",
+    help="By nearest vectors, by words, or both: in the order of the two ranks together.",
 )
 @click.option(
     "--filter",
@@ -100,6 +100,8 @@ def _show_hits(opened: "AnyIndex", query: str, hits: "Hits", table: bool) -> Non
             (_row(hit, found, names) for hit, found in zip(hits, documents, strict=True)),
             title=query,
         )
+        if hits.mode == "hybrid":
+            note("ordered by both ranks, by similarity and by bm25 (reciprocal rank fusion)")
     else:
         for hit, found in zip(hits, documents, strict=True):
             write_json({"query": query, **_plain(hit), "document": found})

@@ -18,7 +18,7 @@ class IngestProgress:
         counts: events by what became of them, committed since the start: ``stored``,
             ``duplicates``, ``ignored`` and ``dead_…`` by reason.
         taken: events read since the start, committed or not.
-        per_second: events read a second of late.
+        per_second: events read a second of late; at the end, since the start.
         lag: messages that the broker has and the ingester has not read; None for files, and while
             it is unknown.
         note: something that a person should know now, or nothing.
@@ -46,12 +46,13 @@ class Reporter:
         self.taken = 0
         self._callback = callback
         self._counts = counts
-        self._told = (time.monotonic(), 0)
+        self._began = time.monotonic()
+        self._told = (self._began, 0)
         self._rate = 0.0
 
     def report(self, lag: Callable[[], int | None], *, now: bool = False) -> None:
-        """Tell of the progress if it is time, or at once."""
-        began, taken = self._told
+        """Tell of the progress if it is time; or at once, at the end, with the speed over all."""
+        began, taken = (self._began, 0) if now else self._told
         waited = time.monotonic() - began
         if self._callback is not None and (now or waited >= _SECONDS):
             self._told = (began + waited, self.taken)
