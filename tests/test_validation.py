@@ -84,10 +84,10 @@ def test_tasks_without_held_out_pairs_are_left_out() -> None:
     corpus = one_word_corpus(4, [pairs, pairs], [[], [(3, 1)]])
     rows = np.eye(4, dtype=np.float32)
     with ThreadTeam(2) as team:
-        assert Validation(corpus, 0)
+        assert Validation(corpus, 0).queries == {"task1": 1}
         assert list(Validation(corpus, 0).recall(rows, team)) == ["task1"]
         nothing = Validation(one_word_corpus(4, [pairs], [[]]), 0)
-        assert not nothing
+        assert nothing.queries == {}
         assert nothing.recall(rows, team) == {}
 
 

@@ -3,20 +3,30 @@
 from collections.abc import Iterator, Mapping
 
 from pintext.config import TrainConfig
+from pintext.training.validation import FEWEST_QUERIES
 
 __all__ = ["cautions"]
 
 
-def cautions(tasks: Mapping[str, Mapping[str, int]], config: TrainConfig) -> list[str]:
-    """One sentence for each task from whose pairs nothing, or not half, could be learned.
+def cautions(
+    tasks: Mapping[str, Mapping[str, int]], queries: Mapping[str, int], config: TrainConfig
+) -> list[str]:
+    """A sentence for each task from whose pairs nothing, or not half, could be learned or judged.
 
     Args:
         tasks: each task's counts: ``pairs``, ``pins``, ``validation_pairs`` and
             ``without_known_words``.
+        queries: of the tasks that have any, how many are held out for validation.
         config: the settings of the training.
     """
-    return [
+    taught = [
         f"task {task}: {what}" for task, counts in tasks.items() for what in _of(counts, config)
+    ]
+    return taught + [
+        f"task {task}: held-out queries ({count}) too few to choose the best epoch by, which takes "
+        f"{FEWEST_QUERIES}; validation = 0 learns from all pairs"
+        for task, count in queries.items()
+        if count < FEWEST_QUERIES
     ]
 
 

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,9 @@ def train(
         callback: told of progress a few times a second.
 
     Returns:
-        the model after the best epoch by validation recall@10, or after the last one where no pairs
-        are held out. ``model.card["cautions"]`` has a sentence for each task that taught little.
+        the model after the best epoch by validation recall@10, or after the last one where fewer
+        than twenty queries of every task are held out. ``model.card["cautions"]`` has a sentence
+        for each task that taught little or cannot be judged.
 
     Raises:
         DataError: the pairs cannot be read, or none is usable.
@@ -90,7 +91,7 @@ def train(
             corpus.vocabulary,
             result.embeddings if result.best is None else result.best,
             config=config,
-            card=_card(corpus, result, config),
+            card=_card(corpus, result, config, run.validation.queries),
         )
         if out is not None:
             model.save_pretrained(out, overwrite=overwrite)
@@ -159,13 +160,15 @@ def _disk_errors(path: str | Path) -> Iterator[None]:
         raise TrainingError(f"{path}: cannot be written: {reason(error)}") from None
 
 
-def _card(corpus: Corpus, result: Checkpoint, config: TrainConfig) -> dict[str, Any]:
+def _card(
+    corpus: Corpus, result: Checkpoint, config: TrainConfig, queries: Mapping[str, int]
+) -> dict[str, Any]:
     """The figures of a training that belong to its model; nothing that differs between two runs."""
     return {
         **corpus.counts,
         "words": len(corpus.vocabulary),
         "epochs": result.epoch,
         "best_epoch": result.best_epoch or result.epoch,
-        "cautions": cautions(corpus.counts["tasks"], config),
+        "cautions": cautions(corpus.counts["tasks"], queries, config),
         "history": result.history,
     }

@@ -4,6 +4,7 @@ Computed by a kernel of ours rather than a BLAS product, because the choice must
 number of threads or on the library that happens to be installed.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +16,11 @@ from pintext.training.objective import project
 from pintext.training.randomness import key, permuted
 from pintext.training.threads import ThreadTeam
 
-__all__ = ["RECALL_AT", "Validation"]
+__all__ = ["FEWEST_QUERIES", "RECALL_AT", "Validation"]
 
 RECALL_AT = 10
+FEWEST_QUERIES = 20
+"""Of a task whose recall may choose the epoch; what fewer say of it is mostly chance."""
 _MOST_QUERIES = 2_000  # a task; enough for a standard error of about 0.01
 _MOST_PINS = 10_000
 _SAMPLE = 5  # purpose of a random stream
@@ -85,8 +88,19 @@ class Validation:
             if (questions := _questions(corpus, t, seed)) is not None
         }
 
-    def __bool__(self) -> bool:
-        return bool(self._tasks)
+    @property
+    def queries(self) -> dict[str, int]:
+        """How many queries of each task are asked; tasks without held-out pairs are left out."""
+        return {name: len(task.queries) for name, task in self._tasks.items()}
+
+    @property
+    def judges(self) -> list[str]:
+        """The tasks with queries enough to choose the epoch."""
+        return [name for name, queries in self.queries.items() if queries >= FEWEST_QUERIES]
+
+    def mean(self, recall: Mapping[str, float]) -> float:
+        """The mean of what :meth:`recall` returned, over :attr:`judges`; 0 where there is none."""
+        return sum(recall[name] for name in self.judges) / max(1, len(self.judges))
 
     def recall(self, embeddings: F32, team: ThreadTeam) -> dict[str, float]:
         """Return the recall@10 of each task that has held-out pairs, in [0, 1].
