@@ -1,5 +1,6 @@
 """What must hold before any test runs, and the browser and the Spark that several tests share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget compiled kernels that are older than some module with kernels.
+    """Let tests interrupt programs; forget compiled kernels older than a module with kernels.
 
     Numba looks only at the file of the kernel itself; a constant or a kernel that it takes from
     another such module may have changed since. Only before the first process of tests.
     """
+    # A shell has what it starts in the background ignore interrupts, and so all that this starts.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return
     package = Path(pintext.__file__).parent
