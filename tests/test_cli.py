@@ -254,7 +254,8 @@ def test_train_reports_rejected_rows(tmp_path: Path) -> None:
 
 
 def test_quiet_train_says_nothing(trained: Path, tmp_path: Path) -> None:
-    done = run("train", trained / "pairs", "--out", tmp_path / "m", "--epochs", 1, "-q")
+    asked = ("--epochs", 1, "--validation", 0, "-q")
+    done = run("train", trained / "pairs", "--out", tmp_path / "m", *asked)
     assert (done.exit_code, done.stderr) == (0, "")
 
 

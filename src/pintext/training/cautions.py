@@ -23,8 +23,8 @@ def cautions(
         f"task {task}: {what}" for task, counts in tasks.items() for what in _of(counts, config)
     ]
     return taught + [
-        f"task {task}: held-out queries ({count}) too few to choose the best epoch by, which takes "
-        f"{FEWEST_QUERIES}; validation = 0 learns from all pairs"
+        f"task {task}: fewer than {FEWEST_QUERIES} queries ({count}) are held out, so which epoch "
+        "is best is partly chance; more pairs make it surer"
         for task, count in queries.items()
         if count < FEWEST_QUERIES
     ]

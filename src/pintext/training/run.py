@@ -226,10 +226,9 @@ class Run:
             "violated": self._means(VIOLATED),
             "recall": recall,
         }
-        mean = self.validation.mean
-        earlier = [mean(past["recall"]) for past in state.history]
+        earlier = [_mean(past["recall"]) for past in state.history]
         state.history.append(entry)
-        if self.validation.judges and mean(recall) > max(earlier, default=-1.0):
+        if recall and _mean(recall) > max(earlier, default=-1.0):
             state.best = state.embeddings.copy()
             state.best_epoch = state.epoch + 1
         self._report("epoch", recall)
@@ -266,3 +265,7 @@ def _group_size(pairs: int) -> int:
     while size > _SMALLEST_GROUP and size * _STEPS_PER_EPOCH > pairs:
         size //= 2
     return size
+
+
+def _mean(recall: dict[str, float]) -> float:
+    return sum(recall.values()) / max(len(recall), 1)

@@ -53,9 +53,9 @@ def train(
         callback: told of progress a few times a second.
 
     Returns:
-        the model after the best epoch by validation recall@10, or after the last one where fewer
-        than twenty queries of every task are held out. ``model.card["cautions"]`` has a sentence
-        for each task that taught little or cannot be judged.
+        the model after the best epoch by validation recall@10, or after the last one where no pairs
+        are held out. ``model.card["cautions"]`` has a sentence for each task that taught little or
+        is judged by few.
 
     Raises:
         DataError: the pairs cannot be read, or none is usable.

@@ -4,7 +4,6 @@ Computed by a kernel of ours rather than a BLAS product, because the choice must
 number of threads or on the library that happens to be installed.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ __all__ = ["FEWEST_QUERIES", "RECALL_AT", "Validation"]
 
 RECALL_AT = 10
 FEWEST_QUERIES = 20
-"""Of a task whose recall may choose the epoch; what fewer say of it is mostly chance."""
+"""Of a task, for its recall to choose the epoch well; what fewer say is half chance."""
 _MOST_QUERIES = 2_000  # a task; enough for a standard error of about 0.01
 _MOST_PINS = 10_000
 _SAMPLE = 5  # purpose of a random stream
@@ -92,15 +91,6 @@ class Validation:
     def queries(self) -> dict[str, int]:
         """How many queries of each task are asked; tasks without held-out pairs are left out."""
         return {name: len(task.queries) for name, task in self._tasks.items()}
-
-    @property
-    def judges(self) -> list[str]:
-        """The tasks with queries enough to choose the epoch."""
-        return [name for name, queries in self.queries.items() if queries >= FEWEST_QUERIES]
-
-    def mean(self, recall: Mapping[str, float]) -> float:
-        """The mean of what :meth:`recall` returned, over :attr:`judges`; 0 where there is none."""
-        return sum(recall[name] for name in self.judges) / max(1, len(self.judges))
 
     def recall(self, embeddings: F32, team: ThreadTeam) -> dict[str, float]:
         """Return the recall@10 of each task that has held-out pairs, in [0, 1].
