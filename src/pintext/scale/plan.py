@@ -22,7 +22,7 @@ _PAIRS_GB = 4.0  # the joins spill beyond a limit; with what is besides it
 _IN_USE = 0.7  # share of a machine's memory that is planned for
 _BUSY = 0.5  # share of its cores that the peak of queries may take
 _BUILD_CORES = 2  # that one build of an index keeps busy
-_SPARK = 3.4  # times the processor time that pairs take in one process
+_SPARK = 3.0  # times the processor time that pairs take in one process
 _VERSIONS = 2  # of an index on the disk, while the next one is made
 
 
