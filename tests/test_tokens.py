@@ -211,7 +211,7 @@ def test_a_foreign_or_newer_file_is_refused(
     tensors = {name: array.copy() for name, array in tensors.items()}
     messages = {
         "format": "not a file of PinText tokens",
-        "format_version": r"format version 99, this one reads up to 1.*newer PinText",
+        "format_version": r"format version 99, this one reads up to 1.*update PinText",
         "kind": "damaged",
         "seed": "damaged",
         "missing": "damaged",

@@ -234,7 +234,7 @@ def _manifest(path: Path) -> _Manifest:
     if version > FORMAT_VERSION:
         raise ModelFormatError(
             f"{path}: written by a newer PinText (format version {version}, this one reads up to "
-            f"{FORMAT_VERSION}); a newer PinText reads it"
+            f"{FORMAT_VERSION}); update PinText"
         )
     try:
         manifest = msgspec.convert(values, _Manifest)
@@ -243,7 +243,7 @@ def _manifest(path: Path) -> _Manifest:
     if manifest.text_rules != TEXT_RULES:
         raise ModelFormatError(
             f"{path}: words were made by text rules {manifest.text_rules}, this PinText knows "
-            f"{TEXT_RULES}; a newer PinText reads it"
+            f"{TEXT_RULES}; update PinText"
         )
     return manifest
 

@@ -124,7 +124,7 @@ class Manifest(msgspec.Struct, frozen=True):
         if type(version) is int and version > FORMAT_VERSION:
             raise IndexFormatError(
                 f"{path}: written by a newer PinText (format version {version}, this one reads "
-                f"{FORMAT_VERSION}); a newer PinText reads it"
+                f"{FORMAT_VERSION}); update PinText"
             )
         if type(version) is int and version < FORMAT_VERSION:
             raise IndexFormatError(

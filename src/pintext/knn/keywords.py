@@ -111,7 +111,8 @@ def _ranked(folder: Path, cuts: pl.DataFrame) -> Iterator[pl.DataFrame]:
         some = pl.concat(parts).sort(_ORDER, descending=_DESCENDING).collect()
         goes_on = pl.when(pl.col("keyword").eq_missing(pl.lit(keyword))).then(given).otherwise(0)
         rank = pl.int_range(1, pl.len() + 1).over("keyword") + goes_on
-        yield (ranked := some.with_columns(rank=rank.cast(pl.Int32)))
+        ranked = some.with_columns(rank=rank.cast(pl.Int32))
+        yield ranked
         keyword, given = ranked["keyword"][-1], ranked["rank"][-1]
 
 

@@ -153,7 +153,7 @@ class TokenScheme(ABC):
             if (version := int(marks["format_version"])) > FORMAT_VERSION:
                 raise ModelFormatError(
                     f"{path}: written by a newer PinText (format version {version}, this one "
-                    f"reads up to {FORMAT_VERSION}); a newer PinText reads it"
+                    f"reads up to {FORMAT_VERSION}); update PinText"
                 )
             return TokenScheme._kinds[marks["kind"]]._from_parts(tensors, marks)
         except (LookupError, ValueError, DataError, ConfigError) as error:
