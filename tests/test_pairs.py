@@ -285,6 +285,7 @@ def test_little_files(tmp_path: Path) -> None:
     [
         ("x.csv", "query,text,task\nq,p,t\n", r"no column 'pin'; columns found: 'query', 'text'"),
         ("x.csv", "query,pin\nq,p\n", r"no column 'task'.*task=NAME"),
+        ("x.csv", "event_id,task,query,pin_id\ne,t,q,p\n", r"no column 'pin'.*are events; pintext"),
         ("x.csv", "query,pin,task,pin\nq,p,t,p\n", r"column 'pin' appears 2 times"),
         ("x.csv", "\n\n", r"no column 'query'"),
         ("x.csv", b"\xff\xfeq\x00", r"UTF-16"),

@@ -69,11 +69,12 @@ def _require(path: Path, found: list[str], columns: Sequence[str]) -> None:
         if found.count(name) > 1:
             raise DataError(f"{path}: column {name!r} appears {found.count(name)} times; keep one")
         if name in ("query", "pin", "task") and name not in found:
-            hint = "; or put the file into a folder named task=NAME" if name == "task" else ""
-            raise DataError(
-                f"{path}: no column {name!r}; columns found: {listed}. "
-                f"Rename or add the column {name!r}{hint}"
-            )
+            advice = f"Rename or add the column {name!r}"
+            if name == "task":
+                advice += "; or put the file into a folder named task=NAME"
+            if "event_id" in found:
+                advice = "These are events; pintext pairs makes pairs of them"
+            raise DataError(f"{path}: no column {name!r}; columns found: {listed}. {advice}")
 
 
 # --- Parquet -----------------------------------------------------------------------------------
