@@ -282,6 +282,30 @@ def test_the_first_file_with_wrong_names_stores_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "store" / "manifest.json").exists()
 
 
+def test_the_alarm_counts_the_reasons_that_it_leaves_out(tmp_path: Path) -> None:
+    wrong = ("event_id",) * 3 + ("pin_id",) * 3 + ("timestamp",) * 2 + ("action",)
+    bad = [event(number, **{name: None}) for number, name in enumerate(wrong)]
+    file = write_lines(tmp_path / "a.jsonl", [*encoded(bad), b"{broken"])
+    done = run(file, "--out", tmp_path / "store")
+    assert "(3 x missing_field event_id; 3 x missing_field pin_id; 2 x " in done.output
+    assert f"; 2 x other reasons; the first in {file}:1)" in done.output
+    assert "--max-bad-share" not in done.output  # would not help where all are bad
+
+
+def test_folders_without_files_of_events_are_told(tmp_path: Path) -> None:
+    folder, out = tmp_path / "raw", tmp_path / "store"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("oak")
+    done = run(folder, "--out", out)
+    assert done.exit_code == 1
+    told = f"error: {folder}: no files of events (found: notes.txt); expected names in .parquet, "
+    assert told in done.stderr
+    assert not (out / "manifest.json").exists()
+    write(folder / "a.jsonl", [event(1)])
+    assert summary(run(folder, "--out", out))["stored"] == 1
+    assert summary(run(folder, "--out", out))["stored"] == 0  # nothing new is no mistake
+
+
 def test_replay_of_a_mended_file_and_of_a_mended_letter(tmp_path: Path) -> None:
     store = tmp_path / "store"
     values = encoded(map(event, range(20)))

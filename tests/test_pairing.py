@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from event_data import event, ingest, write_lines
 from pairing_data import MIDNIGHT, PINS, commit, contents, rows, write_catalogues
-from pintext.errors import ConfigError, DataError, LockedError
+from pintext.errors import BadEventsError, ConfigError, DataError, LockedError
 from pintext.events import EVENT_SCHEMA, EventStore
 from pintext.pairing import CatalogueConfig, PairsConfig, make_pairs
 from pintext.pairing.folder import locked
@@ -119,12 +120,38 @@ def test_what_holds_no_events_is_named_as_it_was_given(
     (tmp_path / "empty.jsonl").touch()
     for name, said in (
         ("model", "a model; expected a store of events, which pintext ingest makes"),
-        ("nothing", "without files of events; expected a store"),
+        ("nothing", "no files of events (found: nothing); expected names in .parquet"),
         ("empty.jsonl", "no events; nothing to make pairs of"),
     ):
         with pytest.raises(DataError) as caught:
             make_pairs(tmp_path / name, tmp_path / "pairs", **catalogues)
         assert str(caught.value).startswith(f"{tmp_path / name}: {said}")
+
+
+def test_too_many_bad_events_are_told_with_what_pairs_can_do(
+    tmp_path: Path, catalogues: dict[str, Any]
+) -> None:
+    values = [json.dumps(event(n, action="repin")).encode() for n in range(3)]
+    lines = write_lines(tmp_path / "events.jsonl", values)
+    with pytest.raises(BadEventsError) as caught:
+        make_pairs(lines, tmp_path / "pairs", **catalogues)
+    told = str(caught.value)
+    assert told.startswith("all of the latest 3 events are bad (3 x unknown_action")
+    assert "store them with pintext ingest" in told
+    assert "--max-bad-share" not in told
+    assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+
+
+def test_warnings_are_told_beside_json(tmp_path: Path, catalogues: dict[str, Any]) -> None:
+    commit(tmp_path / "events", [acted("click")])
+    made = run(
+        *("pairs", tmp_path / "events", "--pins", catalogues["pins"]),
+        *("--out", tmp_path / "made", "--quiet"),
+    )
+    assert made.returncode == 0, made.stderr
+    told = [f"{it['task']}: {it['message']}" for it in json.loads(made.stdout)["warnings"]]
+    assert "search: only 1 pairs; too few to learn from" in told
+    assert made.stderr.splitlines() == [f"warning: {one.removeprefix(': ')}" for one in told]
 
 
 def test_a_table_for_people(tmp_path: Path, catalogues: dict[str, Any]) -> None:

@@ -76,7 +76,18 @@ class IngestError(PinTextError, RuntimeError):
 
 
 class BadEventsError(IngestError):
-    """More of the latest events are bad than the settings allow."""
+    """More of the latest events are bad than the settings allow.
+
+    Attributes:
+        found: which events, and why, without what to do.
+    """
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(found, advice)
+        self.found = found
+
+    def __str__(self) -> str:
+        return ". ".join(self.args)
 
 
 class TrainingError(PinTextError, RuntimeError):

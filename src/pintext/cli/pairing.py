@@ -163,9 +163,16 @@ def _show(summary: "Summary", out: Path, *, table: bool) -> None:
     import msgspec
 
     found: dict[str, Any] = msgspec.to_builtins(summary)
-    if not table:
+    if table:
+        _show_tables(found)
+    else:
         write_json({"pairs": str(out), **found})
-        return
+    for warned in summary.warnings:
+        note(f"warning: {warned.task}: {warned.message}".replace(": : ", ": "))
+
+
+def _show_tables(found: dict[str, Any]) -> None:
+    """The figures of tasks side by side, then those of catalogues."""
     from pintext.cli.output import write_table
 
     columns = {task: dict(_flat(figures)) for task, figures in found["tasks"].items()}
@@ -181,8 +188,6 @@ def _show(summary: "Summary", out: Path, *, table: bool) -> None:
         }
         | ({"refused events:": found["refused_events"]} if found["refused_events"] else {})
     )
-    for warned in found["warnings"]:
-        note(f"warning: {warned['task']}: {warned['message']}".replace(": : ", ": "))
 
 
 def _flat(figures: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -73,8 +73,9 @@ class FileIngester:
         """Read every file; returns events by what became of them.
 
         Raises:
-            DataError: a path does not exist; or, when all others are stored, a file cannot be used
-                or has changed since it was stored. While watching, such a file is only noted.
+            DataError: a path does not exist, or there is no file of events; or, when all others
+                are stored, a file cannot be used or has changed since it was stored. While
+                watching, such a file is only noted.
             IngestError: the store cannot be written.
             BadEventsError: too many of the events, or all of them, are bad.
         """
@@ -92,6 +93,8 @@ class FileIngester:
         """Read the files that are new, until there are none or, while watching, for ever."""
         while not self._stopping():
             found = [file for file in self._files() if self._read.get(file[0]) != file[1]]
+            if not (found or self._read or self._watch):
+                raise DataError(_nothing_in(self._paths))
             for path, state in found:
                 if self._stopping():
                     break
@@ -207,6 +210,16 @@ def _inside(folder: Path) -> Iterator[Path]:
         for name in names:
             if name.endswith(SUFFIXES) and not name.startswith((".", "_")):
                 yield Path(inside, name)
+
+
+def _nothing_in(paths: Sequence[Path]) -> str:
+    """Says that folders hold no file of events, and what the first of them holds instead."""
+    others = sorted(path.name for path in paths[0].iterdir()) if paths[0].is_dir() else []
+    found = ", ".join(others[:5]) or "nothing"
+    return (
+        f"{', '.join(map(str, paths[:5]))}: no files of events (found: {found}); "
+        f"expected names in {', '.join(SUFFIXES)}"
+    )
 
 
 def _identity(path: Path, before: str = "") -> str:

@@ -31,6 +31,7 @@ _ALARM_FROM = 1_000
 """Events that must have been seen before their bad share can stop a run."""
 _ALARM_OVER = 20_000
 """About how many of the latest events the bad share is taken over."""
+_REASONS_TOLD = 3
 _OBJECTS_A_COLLECTION = 1_000_000
 
 
@@ -204,11 +205,12 @@ class Intake:
         stored = self._writer.manifest.counts.get("stored", 0)
         if not stored and self._seen and self._seen == self._bad:
             seen = round(self._seen)
-            raise self._alarm(
+            which = (
                 "the only event so far is"
                 if seen == 1
                 else f"all of the latest {seen:,} events are"
             )
+            raise self._alarm(which, "")
 
     def _watch(self, seen: int, bad: int) -> None:
         """Raise when too many of the latest events are bad."""
@@ -216,18 +218,23 @@ class Intake:
         self._bad += bad
         share = self._bad / max(self._seen, 1)
         if self._seen >= _ALARM_FROM and share > self._config.max_bad_share:
-            raise self._alarm(f"{share:.0%} of the latest {self._seen:,.0f} events are")
+            which = f"{share:.0%} of the latest {self._seen:,.0f} events are"
+            raise self._alarm(which, "; or allow more (--max-bad-share)")
         if self._seen > _ALARM_OVER:
             self._seen, self._bad = self._seen / 2, self._bad / 2
 
-    def _alarm(self, which: str) -> BadEventsError:
-        first = f"; the first in {self._letters[0][1].place}" if self._letters else ""
+    def _alarm(self, which: str, instead: str) -> BadEventsError:
         reasons = Counter(f"{it.reason} {it.what}".strip() for _, it in self._letters)
-        most = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(3))
+        most = reasons.most_common(_REASONS_TOLD)
+        told = [f"{count:,} x {reason}" for reason, count in most]
+        if others := reasons.total() - sum(count for _, count in most):
+            told.append(f"{others:,} x other reasons")
+        if self._letters:
+            told.append(f"the first in {self._letters[0][1].place}")
         return BadEventsError(
-            f"{which} bad ({most}{first}). Nothing was stored of the {self.pending:,} since the "
-            "latest commit. Mend the settings or the source and start again; or allow more "
-            "(--max-bad-share)"
+            f"{which} bad ({'; '.join(told)})",
+            f"Nothing was stored of the {self.pending:,} since the latest commit. "
+            f"Mend the settings or the source and start again{instead}",
         )
 
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from pintext.errors import DataError
+from pintext.errors import BadEventsError, DataError
 from pintext.events.folder import FileIngester
 from pintext.events.settings import IngestConfig
 from pintext.events.store import MANIFEST as STORE_MANIFEST
@@ -152,6 +152,11 @@ class _Making:
             raise DataError(
                 f"{events[0]}: no event store, which an update needs; pintext ingest makes one"
             )
+        if (events[0] / "model.safetensors").exists():
+            raise DataError(
+                f"{events[0]}: a model; expected a store of events, which pintext ingest makes, "
+                "or files of events"
+            )
         folder = work / "events"
         ingest = IngestConfig(tasks=self._config.tasks) if self._config.tasks else IngestConfig()
         ingester = FileIngester(
@@ -160,14 +165,14 @@ class _Making:
             events,
             callback=lambda p: self._tell(PairsProgress("files", p.taken, 0, "")),
         )
-        counts = ingester.run()
-        if not (folder / STORE_MANIFEST).exists():
-            is_model = (events[0] / "model.safetensors").exists()
-            found = "a model" if is_model else "without files of events"
-            raise DataError(
-                f"{events[0]}: {found}; expected a store of events, which pintext ingest makes, "
-                "or files of events"
-            )
+        try:
+            counts = ingester.run()
+        except BadEventsError as error:
+            raise BadEventsError(
+                error.found,
+                "Mend them; or store them with pintext ingest, whose settings say how events are "
+                "read and how many may be bad, and give that store",
+            ) from None
         dead = {
             name.removeprefix("dead_"): number
             for name, number in sorted(counts.items())
