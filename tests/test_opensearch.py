@@ -120,7 +120,9 @@ def test_the_same_candidates(
     probes = index.tokens.probe(index.model.encode([query]), index.retrieval.probes)
     asked = Probes(probes.tokens[probes.tokens >= 0], probes.weights[probes.tokens >= 0])
     snapshot = index.snapshot
-    rows = snapshot.token_rows(asked, index.retrieval.candidates, snapshot.filtered(filters))
+    rows = snapshot.lists.holders(asked.tokens)
+    if (filtered := snapshot.filtered(filters)) is not None:
+        rows = snapshot.token_rows(asked, index.retrieval.candidates, filtered)
     assert set(found) == set(snapshot.rows.ids(rows))
     texts = [text_of(pin) for pin in pins.iter_rows(named=True)]
     carried = index.tokens.assign(normalized(index.model.encode(texts)))

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["F32", "I32", "I64", "U8", "Floats", "zeros_in_lines"]
+__all__ = ["F32", "I32", "I64", "U8", "U64", "Floats", "zeros_in_lines"]
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
 Floats = NDArray[np.floating[Any]]
 """float32 in use; float64 where the tests compare with finite differences."""
 

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["compiled", "compiled_allocating", "compiled_fast", "prefetch"]
+__all__ = ["compiled", "compiled_allocating", "compiled_fast", "prefetch", "trailing_zeros"]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -66,3 +66,13 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:  # noqa: ARG001
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def trailing_zeros(typing: Any, number: Any) -> Any:  # noqa: ARG001
+    """How many bits below the lowest that is set, of a uint64 other than 0; an int64."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), generate

@@ -17,6 +17,7 @@ from pintext.arrays import F32
 from pintext.errors import DataError
 from pintext.files import sync
 from pintext.index.bm25 import hashed_texts
+from pintext.index.live import LiveRows
 from pintext.index.manifest import Retrieval
 from pintext.index.pins import Columns, PinBatch, batches
 from pintext.index.queries import PinWords, Queries, Trial, given_queries, trial
@@ -151,6 +152,7 @@ def build_generation(
         if done != pins:
             raise DataError(f"{source.name}: changed while it was read; try again")
         rows.sync()
+        LiveRows.of(np.ones(pins, np.bool_)).write(folder, 0)
         writes(documents.commit, folder)
         writes(documents.wait_merging_threads, folder)
     finally:

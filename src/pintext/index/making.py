@@ -11,13 +11,14 @@ from pintext.arrays import F32
 from pintext.errors import ModelMismatchError, PinIndexError
 from pintext.files import reason
 from pintext.index.building import Callback, Planned, Progress, Source, build_generation
+from pintext.index.live import LiveRows
 from pintext.index.manifest import Manifest, digest
 from pintext.index.queries import Queries
 from pintext.index.searching import Wanted, exact, search
 from pintext.index.settings import IndexConfig
 from pintext.index.snapshot import Snapshot
 from pintext.index.stored import stored_frames
-from pintext.index.terms import FOLDER, open_terms
+from pintext.index.terms import FOLDER, commits_of, open_terms
 from pintext.model import PinTextModel
 from pintext.shards import in_shard
 from pintext.tokens.scheme import FILE as TOKENS
@@ -67,7 +68,8 @@ def make_generation(
         retrieval=retrieval,
         tokens_sha256=digest(folder / TOKENS),
     )
-    snapshot = Snapshot(manifest, folder, open_terms(folder / FOLDER), scheme, 0)
+    terms, live = open_terms(folder / FOLDER), LiveRows.read(folder, commits_of(folder / FOLDER))
+    snapshot = Snapshot(manifest, folder, terms, scheme, 0, live)
     callback(Progress("measuring", 0, len(snapshot)))
     recall = measured_recall(snapshot, queries)
     retrieval = msgspec.structs.replace(retrieval, measured_recall=recall)

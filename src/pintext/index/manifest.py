@@ -6,6 +6,7 @@
       generation-1/      everything that a compaction makes anew
         tokens.safetensors
         vectors.f32  records.bin  ids.txt  words.u32      the rows (pintext.index.rows)
+        live-0.u64                             which of them count (pintext.index.live)
         terms/                                 the inverted index (pintext.index.terms)
       lock               held by whoever writes
 
@@ -28,7 +29,7 @@ from pintext.index.settings import IndexConfig
 __all__ = ["LOCK", "MANIFEST", "MODEL", "Manifest", "Retrieval", "digest", "replaceable"]
 
 MANIFEST, MODEL, LOCK = "manifest.json", "model", "lock"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class Retrieval(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pintext.errors import IndexFormatError, ModelFormatError
+from pintext.index.live import LiveRows
 from pintext.index.manifest import MANIFEST, Manifest, digest
 from pintext.index.snapshot import Snapshot
 from pintext.index.terms import FOLDER, META, check_terms, commits_of, open_terms
@@ -57,20 +58,44 @@ def _open(
     index: Path, manifest: Manifest, first: _Mark, before: Opened | None, verify: bool
 ) -> Opened:
     folder = manifest.folder(index)
-    # The mark comes first: a commit that comes between is then seen the next time.
-    marks = (first, _mark(folder / FOLDER / META))
-    if before and marks == before.marks:
-        return before
-    commit = manifest.commits + commits_of(folder / FOLDER)
+    while True:
+        # The mark comes first: a commit that comes between is then seen the next time.
+        marks = (first, _mark(folder / FOLDER / META))
+        if before and marks == before.marks:
+            return before
+        commit = commits_of(folder / FOLDER)
+        try:
+            opened = _at(folder, manifest, commit, marks, before, verify)
+        except IndexFormatError:
+            if commits_of(folder / FOLDER) == commit:
+                raise  # else a writer has just replaced a file
+            continue
+        if commits_of(folder / FOLDER) == commit:
+            return opened
+
+
+def _at(
+    folder: Path,
+    manifest: Manifest,
+    commit: int,
+    marks: tuple[_Mark, _Mark],
+    before: Opened | None,
+    verify: bool,
+) -> Opened:
+    """What is there, if no commit comes between."""
+    checked: frozenset[str] = frozenset()
+    if verify:
+        checked = check_terms(folder / FOLDER, before.checked if before else checked)
     if before:
         terms, scheme = before.snapshot.terms, before.snapshot.scheme
-        checked = check_terms(folder / FOLDER, before.checked) if verify else frozenset()
         terms.reload()
     else:
         scheme = _scheme(folder, manifest)
-        checked = check_terms(folder / FOLDER, frozenset()) if verify else frozenset()
         terms = open_terms(folder / FOLDER)
-    return Opened(Snapshot(manifest, folder, terms, scheme, commit), marks, checked)
+    live = LiveRows.read(folder, commit)
+    earlier = before.snapshot if before else None
+    number = manifest.commits + commit
+    return Opened(Snapshot(manifest, folder, terms, scheme, number, live, earlier), marks, checked)
 
 
 def _scheme(folder: Path, manifest: Manifest) -> TokenScheme:

@@ -67,25 +67,27 @@ def _salt(dim: int) -> U32:
 
 
 class Rows:
-    """The rows of a generation, mapped into memory as they are when this is made.
+    """The rows of a generation, mapped into memory.
 
     Args:
         folder: of the generation.
         dim: length of a vector.
         per_pin: tokens at most that a pin has.
+        count: rows that are committed; more are not looked at.
 
     Raises:
-        IndexFormatError: a file is missing or cannot be read.
+        IndexFormatError: a file is missing, cut short or cannot be read.
     """
 
-    def __init__(self, folder: Path, dim: int, per_pin: int) -> None:
+    def __init__(self, folder: Path, dim: int, per_pin: int, count: int) -> None:
         self.folder = folder
+        self.per_pin = per_pin
         kind = record_type(per_pin)
-        numbers = _mapped(folder / VECTORS, 4 * dim)
+        numbers = _mapped(folder / VECTORS, 4 * dim, count)
         self.vectors: F32 = numbers.view("<f4").reshape(-1, dim)
         """unit vectors, shape ``(n, dim)``, read-only"""
         self._bits: U32 = numbers.view("<u4").reshape(-1, dim)
-        records = _mapped(folder / RECORDS, kind.itemsize)
+        records = _mapped(folder / RECORDS, kind.itemsize, count)
         self._records: NDArray[Any] = records.view(kind)
         # the same as plain numbers; the checksum of the vector is the first of a row
         self._sums: U32 = records.view("<u4").reshape(-1, kind.itemsize // 4)
@@ -94,7 +96,7 @@ class Rows:
         self._salt = _salt(dim)
 
     def __len__(self) -> int:
-        return min(len(self.vectors), len(self._records))
+        return len(self._records)
 
     def similarities(self, rows: I64, vector: F32) -> F32:
         """The cosines of some rows with a unit vector, shape ``(n,)``, from -1 to 1.
@@ -104,10 +106,9 @@ class Rows:
         """
         found = np.empty(len(rows), np.float32)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
-            short = VECTORS if len(self.vectors) <= len(self._records) else RECORDS
             raise IndexFormatError(
-                f"{self.folder / short}: cut short: row {rows.max()} is committed but "
-                f"{len(self)} are there; build the index again or restore the file"
+                f"{self.folder}: damaged: a pin is in row {rows.max()} of {len(self)}; build the "
+                "index again or restore the folder"
             )
         wrong = _compare(self.vectors, self._bits, self._sums, self._salt, rows, vector, found)
         if wrong >= 0:
@@ -130,14 +131,41 @@ class Rows:
         Raises:
             IndexFormatError: a row is not as it was written.
         """
-        names = []
-        for row, record in zip(rows.tolist(), self._records[rows].tolist(), strict=True):
-            _, expected, start, length, *_, tokens = record
-            name = self._ids[start : start + length]
-            if _record_sum(name, np.asarray(tokens, np.int32)) != expected:
-                raise self._damaged(f"{RECORDS} or {IDS}", row)
-            names.append(name.tobytes().decode())
-        return names
+        records = self._checked(rows)
+        starts, sizes = records["id_start"].tolist(), records["id_bytes"].tolist()
+        return [
+            self._ids[start : start + size].tobytes().decode()
+            for start, size in zip(starts, sizes, strict=True)
+        ]
+
+    def checked_tokens(self, rows: I64, n_tokens: int) -> I32:
+        """The tokens of some rows, as :meth:`tokens`, after a comparison with the checksums.
+
+        Args:
+            rows: that exist.
+            n_tokens: a token is less.
+
+        Raises:
+            IndexFormatError: a row is not as it was written.
+        """
+        tokens: I32 = self._checked(rows)["tokens"]
+        if tokens.size and tokens.max() >= n_tokens:
+            raise self._damaged(RECORDS, int(rows[tokens.max(axis=1).argmax()]))
+        return tokens
+
+    def _checked(self, rows: I64) -> NDArray[Any]:
+        """The records of some rows.
+
+        Raises:
+            IndexFormatError: a row is not as it was written.
+        """
+        records = self._records[rows]
+        starts, sizes = (np.ascontiguousarray(records[name]) for name in ("id_start", "id_bytes"))
+        sums, tokens = (np.ascontiguousarray(records[name]) for name in ("record_sum", "tokens"))
+        wrong = _wrong_record(self._ids, starts.view(np.int64), sizes, tokens, sums)
+        if wrong >= 0:
+            raise self._damaged(f"{RECORDS} or {IDS}", int(rows[wrong]))
+        return records
 
     def tokens(self, rows: I64) -> I32:
         """The tokens of some rows, shape ``(n, per_pin)``; -1 pads."""
@@ -193,6 +221,9 @@ class RowWriter:
         folder: of the generation; files that are not there are made.
         dim: length of a vector.
         per_pin: tokens at most that a pin has.
+
+    Attributes:
+        next: the number of the row that is appended next.
     """
 
     def __init__(self, folder: Path, dim: int, per_pin: int) -> None:
@@ -202,9 +233,9 @@ class RowWriter:
         vectors, records, *_ = self._files
         row_bytes = 4 * dim
         # A crash may have left a part of a row, or rows in one file that the other lacks.
-        self._next = max(-(-vectors.tell() // row_bytes), -(-records.tell() // self._kind.itemsize))
-        vectors.truncate(self._next * row_bytes)
-        records.truncate(self._next * self._kind.itemsize)
+        self.next = max(-(-vectors.tell() // row_bytes), -(-records.tell() // self._kind.itemsize))
+        vectors.truncate(self.next * row_bytes)
+        records.truncate(self.next * self._kind.itemsize)
 
     def append(self, vectors: F32, tokens: I32, ids: Sequence[str], words: PinWords) -> int:
         """Write rows; they are on the disk after :meth:`sync`.
@@ -245,7 +276,7 @@ class RowWriter:
         id_file.write(lines.data)
         word_file.write(bytes(-word_bytes % 4))  # behind what a crash has left of a word
         word_file.write(words.hashes.astype("<u4").data)
-        first, self._next = self._next, self._next + len(ids)
+        first, self.next = self.next, self.next + len(ids)
         return first
 
     def sync(self) -> None:
@@ -264,11 +295,17 @@ class RowWriter:
             file.close()
 
 
-def _mapped(path: Path, row_bytes: int) -> U8:
-    """The whole rows of a file, mapped; what is behind them is left alone."""
+def _mapped(path: Path, row_bytes: int, count: int | None = None) -> U8:
+    """The first rows of a file, mapped, or all whole ones; what is behind them is left alone."""
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size // row_bytes * row_bytes
+            there = os.fstat(file.fileno()).st_size // row_bytes
+            if count is not None and there < count:
+                raise IndexFormatError(
+                    f"{path}: cut short: {count} rows are committed but {there} are there; build "
+                    "the index again or restore the file"
+                )
+            size = (there if count is None else count) * row_bytes
             if size == 0:
                 return np.zeros(0, np.uint8)
             mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
@@ -316,6 +353,18 @@ def _record_sum(name: U8, tokens: I32) -> Any:
     for token in tokens:
         total = _mix(total, token)
     return total
+
+
+@compiled_fast
+def _wrong_record(ids: U8, starts: I64, sizes: U32, tokens: I32, sums: U32) -> int:
+    """The place of a record that is not as it was written, or -1."""
+    for i in range(len(starts)):
+        start, end = starts[i], starts[i] + sizes[i]
+        if start < 0 or start > len(ids) or end > len(ids):
+            return i
+        if _record_sum(ids[start:end], tokens[i]) != sums[i]:
+            return i
+    return -1
 
 
 @compiled_fast

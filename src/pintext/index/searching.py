@@ -164,6 +164,8 @@ def token_candidates(snapshot: Snapshot, wanted: Wanted, probes: Probes) -> tupl
         return wanted.filtered.rows, True
     if not len(probes.tokens):
         return np.zeros(0, np.int64), True
+    if wanted.filtered is None:
+        return snapshot.lists.holders(probes.tokens), False
     least = max(snapshot.manifest.retrieval.candidates, wanted.k)
     limit = _SPARE * least + len(wanted.excluded)
     return snapshot.token_rows(probes, limit, wanted.filtered), False

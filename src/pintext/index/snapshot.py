@@ -1,7 +1,7 @@
 """One committed state of an index: the questions that can be asked of it."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pintext.arrays import F32, I64
-from pintext.errors import DataError
+from pintext.errors import DataError, IndexFormatError
 from pintext.index.by_words import WordSearch
 from pintext.index.fields import Filters, field_query, filter_key
 from pintext.index.filtered import EXACT_PINS, Filtered, within
+from pintext.index.live import LiveRows
 from pintext.index.manifest import Manifest
 from pintext.index.rows import Rows
-from pintext.index.terms import FOLDER, best_rows, guarded, place, rows_at
+from pintext.index.terms import FOLDER, best_rows, guarded, place
+from pintext.index.token_lists import RowLists
 from pintext.tokens import Probes, TokenScheme
 
 if TYPE_CHECKING:
@@ -36,9 +38,15 @@ class Snapshot:
         terms: the inverted index, at the commit to show.
         scheme: of the tokens.
         commit: the number of the commit.
+        live: the rows that count.
+        before: an earlier state of the same generation, whose token lists are used again.
+
+    Raises:
+        IndexFormatError: a file of the rows is missing or damaged.
 
     Attributes:
         rows: what is known of pins by their rows.
+        lists: the rows that carry each token.
         words: finds pins by their words.
     """
 
@@ -49,6 +57,8 @@ class Snapshot:
         terms: "tantivy.Index",
         scheme: TokenScheme,
         commit: int,
+        live: LiveRows,
+        before: "Snapshot | None" = None,
     ) -> None:
         self.manifest = manifest
         self.folder = folder
@@ -58,8 +68,15 @@ class Snapshot:
         self.commit = commit
         self._schema = terms.schema
         self._searcher = terms.searcher()
-        # After the inverted index: rows are on the disk before what points to them.
-        self.rows = Rows(folder, manifest.dim, manifest.per_pin)
+        self.live = live
+        self.rows = Rows(folder, manifest.dim, manifest.per_pin, live.rows)
+        if live.count != len(self):
+            raise IndexFormatError(
+                f"{folder}: damaged: {len(self)} pins are committed but {live.count} rows count; "
+                "restore the folder or build the index again"
+            )
+        lists = before.lists if before else None
+        self.lists: RowLists = RowLists(self.rows, live, scheme.n_tokens, lists)
         self.words = WordSearch(self._searcher, self._schema, self.rows)
         self._filters: OrderedDict[bytes, Filtered] = OrderedDict()
         self._filters_lock = Lock()
@@ -80,10 +97,13 @@ class Snapshot:
             raise DataError(f"no pin {pin_id!r} in the index")
         return int(found[0])
 
-    def rows_of_ids(self, ids: Iterable[str]) -> I64:
-        """The rows of those of some pins that are in the index, in the order of the ids."""
-        found = [self._rows_of(self._id_query(pin_id), 1) for pin_id in ids]
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+    def rows_of_ids(self, ids: Sequence[str]) -> I64:
+        """The rows of those of some pins that are in the index, in the order of the rows."""
+        from tantivy import Query
+
+        if not ids:
+            return np.zeros(0, np.int64)
+        return self._rows_of(Query.term_set_query(self._schema, "id", ids), len(ids))
 
     def __contains__(self, pin_id: str) -> bool:
         return len(self._rows_of(self._id_query(pin_id), 1)) > 0
@@ -120,11 +140,7 @@ class Snapshot:
     @cached_property
     def all_rows(self) -> I64:
         """The rows of every pin, in their order."""
-        from tantivy import Query
-
-        if len(self) == len(self.rows):  # nothing was replaced, deleted or left behind
-            return np.arange(len(self))
-        return self._rows_of(Query.all_query(), len(self))
+        return np.flatnonzero(self.live.flags())
 
     def rows_of(self, filtered: Filtered) -> I64:
         """The rows of every pin that a filter leaves, in their order."""
@@ -170,7 +186,7 @@ class Snapshot:
         return found
 
     def _apply(self, filters: Filters) -> Filtered:
-        from tantivy import Occur, Query
+        from tantivy import Occur, Order, Query
 
         parts = []
         for name, wanted in filters.items():
@@ -181,18 +197,17 @@ class Snapshot:
             query = Query.boolean_query([(Occur.Must, part) for part in parts])
         query = Query.const_score_query(query, 0.0)
         with guarded(self._place):
-            result: Any = self._searcher.search(query, EXACT_PINS)  # the stubs lack its count
+            result: Any = self._searcher.search(  # the stubs lack its count
+                query, EXACT_PINS, order_by_field="row", order=Order.Asc
+            )
         pins = int(result.count)
-        if pins > EXACT_PINS:
-            return Filtered(query, pins, None)
-        return Filtered(
-            query,
-            pins,
-            np.sort(rows_at(self._searcher, [place for _, place in result.hits], self._place)),
-        )
+        rows = None if pins > EXACT_PINS else np.array([row for row, _ in result.hits], np.int64)
+        return Filtered(query, pins, rows)
 
-    def token_rows(self, probes: Probes, limit: int, filtered: Filtered | None) -> I64:
+    def token_rows(self, probes: Probes, limit: int, filtered: Filtered) -> I64:
         """The rows of the pins that share the most promising tokens of one query.
+
+        Only for a filter: without one :attr:`lists` are quicker and need no limit.
 
         Args:
             probes: tokens and weights, ``(m,)``.

@@ -7,11 +7,12 @@ new generation beside the old one; the manifest that names it is replaced in one
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import polars as pl
 
+from pintext.arrays import I64
 from pintext.errors import PinIndexError
 from pintext.files import reason
 from pintext.index.building import (
@@ -21,9 +22,10 @@ from pintext.index.building import (
     check_distinct,
     unit_vectors,
 )
+from pintext.index.live import LiveRows
 from pintext.index.rows import RowWriter
 from pintext.index.snapshot import Snapshot
-from pintext.index.terms import FOLDER, remove_leftovers, writes
+from pintext.index.terms import FOLDER, commits_of, remove_leftovers, writes
 from pintext.model import PinTextModel
 
 if TYPE_CHECKING:
@@ -35,11 +37,27 @@ _HEAP_BYTES = 64 << 20
 
 
 class _Change(NamedTuple):
-    """A change in the making: writers of the inverted index and of the rows."""
+    """A change in the making: writers of the inverted index and of the rows, and rows that die."""
 
-    folder: Path
+    snapshot: Snapshot
     terms: "tantivy.IndexWriter"
     rows: RowWriter
+    dead: list[I64]
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Take those of some pins that are there out of the index."""
+
+        def remove() -> None:
+            for name in ids:
+                self.terms.delete_documents_by_term("id", name)
+
+        self.dead.append(self.snapshot.rows_of_ids(ids))
+        writes(remove, self.snapshot.folder)
+
+    def live(self, first: int) -> LiveRows:
+        """The rows that will count; those from ``first`` on were appended."""
+        dead = np.concatenate([np.zeros(0, np.int64), *self.dead])
+        return self.snapshot.live.after(dead, first, self.rows.next)
 
 
 @contextmanager
@@ -54,10 +72,12 @@ def _change(snapshot: Snapshot) -> Iterator[_Change]:
     try:
         rows = RowWriter(folder, manifest.dim, manifest.per_pin)
         try:
-            yield _Change(folder, terms, rows)
+            first, making = rows.next, _Change(snapshot, terms, rows, [])
+            yield making
             rows.sync()
         finally:
             rows.close()
+        making.live(first).write(folder, commits_of(folder / FOLDER))
         writes(terms.commit, folder)
     except OSError as error:
         raise PinIndexError(f"{folder}: cannot be written: {reason(error)}") from None
@@ -84,8 +104,8 @@ def upsert(snapshot: Snapshot, source: Source, model: PinTextModel) -> int:
             ids.append(batch.ids)
             vectors = unit_vectors(model, batch.texts)
             lines = append_rows(batch, vectors, snapshot.scheme, making.rows)
-            _remove(making, batch.ids.to_list())
-            add_documents(making.terms, making.folder, lines)
+            making.remove(batch.ids.to_list())
+            add_documents(making.terms, snapshot.folder, lines)
         check_distinct(ids, source.name)
     return sum(map(len, ids))
 
@@ -101,12 +121,4 @@ def delete(snapshot: Snapshot, ids: Sequence[str]) -> None:
         PinIndexError: the disk refuses; nothing has changed then.
     """
     with _change(snapshot) as making:
-        _remove(making, ids)
-
-
-def _remove(making: _Change, ids: Sequence[str]) -> None:
-    def remove() -> None:
-        for name in ids:
-            making.terms.delete_documents_by_term("id", name)
-
-    writes(remove, making.folder)
+        making.remove(ids)

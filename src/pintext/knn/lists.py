@@ -8,39 +8,10 @@ from pintext.arrays import F32, I32, I64
 from pintext.compiled import compiled, compiled_fast
 from pintext.tokens import TokenScheme
 from pintext.tokens.exact import Nearest
+from pintext.tokens.inverted import InvertedLists
 from pintext.tokens.kernels import in_threads, normalized, row_blocks
 
-__all__ = ["InvertedLists", "TokenLists"]
-
-
-class InvertedLists:
-    """For each token the pins that carry it: 4 bytes for each token of each pin.
-
-    Args:
-        vectors: of the pins, float32 unit vectors or zero, may be memory-mapped.
-        carried: ``(n, m)`` the tokens of each pin; -1 behind the last.
-        n_tokens: how many tokens there are.
-    """
-
-    def __init__(self, vectors: F32, carried: I32, n_tokens: int) -> None:
-        self.vectors = vectors
-        sizes = np.bincount(carried[carried >= 0], minlength=n_tokens)
-        self.starts: I64 = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.pins: I32 = np.empty(self.starts[-1], np.int32)
-        _fill(carried, self.starts[:-1].copy(), self.pins)
-
-    def nearest(self, units: F32, asked: I32, own: I64, found: Nearest) -> None:
-        """Write the nearest pins among those that share a token; of equals the lower row.
-
-        Args:
-            units: ``(n, dim)`` unit vectors of queries, or zero.
-            asked: ``(n, m)`` the tokens that each asks for; -1 behind the last.
-            own: ``(n,)`` the row that each query is itself, and which is left out; -1 for none.
-            found: ``(n, k)``, of rows -1 and similarities 0: filled as far as there are pins.
-        """
-        seen = np.full(len(self.vectors), -1, np.int32)
-        lists = self.starts, self.pins, self.vectors, seen
-        _look_up(units, own, asked, *lists, found.rows, found.similarities)
+__all__ = ["TokenLists", "nearest_of"]
 
 
 class TokenLists:
@@ -59,7 +30,8 @@ class TokenLists:
         """
         self.scheme = scheme
         carried = scheme.assign(vectors, threads=threads)
-        self._lists = InvertedLists(vectors, carried, scheme.n_tokens)
+        self._vectors = vectors
+        self._lists = InvertedLists(carried, scheme.n_tokens)
 
     def nearest(
         self, queries: F32, k: int, probes: int, *, own: I64 | None = None, threads: int = 0
@@ -81,21 +53,28 @@ class TokenLists:
         def look_up(block: slice) -> None:
             asked = self.scheme.probe(units[block], probes).tokens
             part = Nearest(found.rows[block], found.similarities[block])
-            self._lists.nearest(units[block], asked, left_out[block], part)
+            nearest_of(self._lists, self._vectors, units[block], asked, left_out[block], part)
 
         in_threads(look_up, row_blocks(len(units)), threads)
         return found
 
 
-@compiled
-def _fill(carried: I32, places: I64, pins: I32) -> None:
-    """Write every pin into the list of each of its tokens; ``places`` is where the lists go on."""
-    for i in range(carried.shape[0]):
-        for r in range(carried.shape[1]):
-            token = carried[i, r]
-            if token >= 0:
-                pins[places[token]] = i
-                places[token] += 1
+def nearest_of(
+    lists: InvertedLists, vectors: F32, units: F32, asked: I32, own: I64, found: Nearest
+) -> None:
+    """Write the nearest pins among those that share a token; of equals the lower row.
+
+    Args:
+        lists: of the pins.
+        vectors: of the pins, float32 unit vectors or zero, may be memory-mapped.
+        units: ``(n, dim)`` unit vectors of queries, or zero.
+        asked: ``(n, m)`` the tokens that each asks for; -1 behind the last.
+        own: ``(n,)`` the row that each query is itself, and which is left out; -1 for none.
+        found: ``(n, k)``, of rows -1 and similarities 0: filled as far as there are pins.
+    """
+    seen = np.full(len(vectors), -1, np.int32)
+    pins = lists.starts, lists.rows, vectors, seen
+    _look_up(units, own, asked, *pins, found.rows, found.similarities)
 
 
 @compiled_fast

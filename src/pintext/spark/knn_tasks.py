@@ -12,12 +12,13 @@ from pintext.arrays import F32, I64
 from pintext.embed import FINGERPRINT_KEY
 from pintext.errors import DataError
 from pintext.files import new_file
-from pintext.knn.lists import InvertedLists
+from pintext.knn.lists import nearest_of
 from pintext.spark.meeting import Meeting, padded, who_goes
 from pintext.spark.parts import part_name, written
 from pintext.spark.session import shipped_model
 from pintext.tokens import TokenScheme
 from pintext.tokens.exact import Nearest
+from pintext.tokens.inverted import InvertedLists
 from pintext.tokens.kernels import normalized
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def meet(side: Side, themselves: bool, pins: "pa.Table", queries: "pa.Table") ->
         vectors, units = (
             _vectors(table["vector"].combine_chunks(), side.dim) for table in (pins, queries)
         )
-        InvertedLists(vectors, carried, last - first + 1).nearest(units, asked, own, found)
+        lists = InvertedLists(carried, last - first + 1)
+        nearest_of(lists, vectors, units, asked, own, found)
     query, _ = np.nonzero(found.rows >= 0)
     held = found.rows[found.rows >= 0]
     columns = {

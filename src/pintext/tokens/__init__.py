@@ -6,6 +6,7 @@
 ``hyperplane``     sign bits of random projections, with multi-probe
 ``clustering``     the k-means
 ``kernels``        nearest centroids, compiled
+``inverted``       for each token the rows that carry it
 ``planner``        from a promise of recall to a scheme and probes
 ``curve``          what a scheme finds and costs, for every number of probes
 ``exact``          the truth: nearest vectors by looking at all
