@@ -104,7 +104,9 @@ def search(snapshot: Snapshot, wanted: Wanted, mode: Mode, notice: str | None = 
         worth: NDArray[np.floating] = scores
         if mode == "hybrid":
             worth = fused(similarities, scores, by_words, depth_of(wanted, mode), names)
-        best = first(wanted.k, names, worth, similarities)
+        there = np.flatnonzero(worth)  # the others are in neither order
+        names = names_of(snapshot, rows[there])
+        best = there[first(wanted.k, names, worth[there], similarities[there])]
     words = [] if matches is None else wanted.words
     hits = _hits(snapshot, words, rows[best], similarities[best], probes)
     return Hits(hits, mode=mode, candidates=compared, notice=notice)
@@ -168,7 +170,7 @@ def token_candidates(snapshot: Snapshot, wanted: Wanted, probes: Probes) -> tupl
         return snapshot.lists.holders(probes.tokens), False
     least = max(snapshot.manifest.retrieval.candidates, wanted.k)
     limit = _SPARE * least + len(wanted.excluded)
-    return snapshot.token_rows(probes, limit, wanted.filtered), False
+    return np.sort(snapshot.token_rows(probes, limit, wanted.filtered)), False
 
 
 def allowed(rows: I64, wanted: Wanted) -> int:
@@ -178,10 +180,14 @@ def allowed(rows: I64, wanted: Wanted) -> int:
     )
 
 
-def union(first: I64, second: I64) -> I64:
-    """The rows that are in one of two, sorted; quicker than NumPy's by not hashing so few."""
-    rows = np.sort(np.concatenate((first, second)))
-    return rows[np.flatnonzero(np.diff(rows, prepend=-1))]
+def union(many: I64, few: I64) -> I64:
+    """The rows that are in one of two, in their order; ``many`` has that order."""
+    few = np.sort(few)
+    places = np.searchsorted(many, few)
+    new = np.ones(len(few), np.bool_)
+    inside = places < len(many)
+    new[inside] = many[places[inside]] != few[inside]
+    return np.insert(many, places[new], few[new])
 
 
 def word_matches(
