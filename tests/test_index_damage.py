@@ -68,8 +68,9 @@ def everything(folder: Path) -> list[object]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files in :data:`FILES` and those of Tantivy's segments."""
-    return [folder / name for name in FILES] + segment_files(folder)
+    """The files in :data:`FILES`, what says which rows count, and those of Tantivy's segments."""
+    live = max((folder / "generation-1").glob("live-*.u64"), key=lambda path: int(path.stem[5:]))
+    return [folder / name for name in FILES] + [live, *segment_files(folder)]
 
 
 def segment_files(folder: Path) -> list[Path]:
@@ -126,6 +127,23 @@ def test_one_bit_is_another(whole: Path, copied: Path) -> None:
         path.write_bytes(data)
     assert caught > 0.8 * tried  # the rest was in places that say nothing
     assert everything(copied) == expected
+
+
+def test_an_older_list_of_the_rows_that_count_is_not_taken_for_the_latest(
+    tmp_path: Path, model: PinTextModel
+) -> None:
+    """Though it lists as many."""
+    folder, pins = tmp_path / "index", some_pins(40, model)
+    index = PinIndex.build(pins, model, folder)
+    index.upsert(pins.head(5))
+    assert len(index) == 40
+    lists = sorted(
+        (folder / "generation-1").glob("live-*.u64"), key=lambda path: int(path.stem[5:])
+    )
+    assert [np.bitwise_count(np.fromfile(path, "<u8")[1:-1]).sum() for path in lists] == [40, 40]
+    lists[1].unlink()
+    with pytest.raises(PinIndexError, match=r"generation-1: damaged: the rows that count"):
+        PinIndex.open(folder, model)
 
 
 def test_every_character_of_a_footer(whole: Path, copied: Path) -> None:

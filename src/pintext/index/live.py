@@ -49,6 +49,11 @@ class LiveRows:
         """How many rows count."""
         return int(np.bitwise_count(self.marks).sum(dtype=np.int64))
 
+    @cached_property
+    def row_sum(self) -> int:
+        """The sum of the numbers of the rows that count."""
+        return int(np.flatnonzero(self.flags()).sum(dtype=np.int64))
+
     def flags(self, start: int = 0) -> NDArray[np.bool_]:
         """Whether each row from ``start`` on counts."""
         bits = self.marks[start // _BITS :].view(np.uint8)

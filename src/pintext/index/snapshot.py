@@ -70,10 +70,10 @@ class Snapshot:
         self._searcher = terms.searcher()
         self.live = live
         self.rows = Rows(folder, manifest.dim, manifest.per_pin, live.rows)
-        if live.count != len(self):
+        if live.count != len(self) or live.row_sum != self._row_sum():
             raise IndexFormatError(
-                f"{folder}: damaged: {len(self)} pins are committed but {live.count} rows count; "
-                "restore the folder or build the index again"
+                f"{folder}: damaged: the rows that count (live-*.u64) are not those of the last "
+                "commit; restore the folder or build the index again"
             )
         lists = before.lists if before else None
         self.lists: RowLists = RowLists(self.rows, live, scheme.n_tokens, lists)
@@ -83,6 +83,14 @@ class Snapshot:
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
+
+    def _row_sum(self) -> int:
+        """The sum of the numbers of the rows that pins are in."""
+        from tantivy import Query
+
+        asked: dict[str, Any] = {"rows": {"sum": {"field": "row"}}}
+        with guarded(self._place):
+            return int(self._searcher.aggregate(Query.all_query(), asked)["rows"]["value"] or 0)
 
     # ------------------------------------------------------------------------ rows
 

@@ -26,8 +26,10 @@ _PART_FOR_PINS, _PART_FOR_QUERIES = 8, 3
 
 
 def default_centroids(pins: int) -> int:
-    """Centroids for so many pins: 16 sqrt(pins), up to 65,536; at least one for every eight pins
-    until they are 12,000, and at most one for every four."""
+    """Centroids for so many pins: 16 sqrt(pins), at most 65,536 and one for every four pins.
+
+    Where that is less than 12,000 it is one for every eight pins, up to 12,000.
+    """
     least = min(pins // 8, 12_000)
     return max(1, min(max(round(16 * math.sqrt(pins)), least), 65_536, pins // 4))
 
