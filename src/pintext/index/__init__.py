@@ -6,6 +6,8 @@
 ``pins``         pins from files and frames, in batches
 ``fields``       filter fields: kinds, columns, queries
 ``rows``         vectors, tokens and ids, mapped into memory
+``live``         which rows count, written beside every commit
+``token_lists``  which rows carry a token
 ``terms``        the inverted index: schema, documents, checksums
 ``building``     from pins to a generation
 ``making``       from a generation to one that counts

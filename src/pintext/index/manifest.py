@@ -37,7 +37,8 @@ class Retrieval(msgspec.Struct, frozen=True):
 
     Attributes:
         probes: tokens that a query asks for.
-        candidates: pins at most that are compared exactly.
+        candidates: pins that one query in a hundred exceeds; where the inverted index is asked,
+            eight times as many are compared at most.
         expected_recall: of ten nearest pins, by the plan.
         expected_share: of all pins that a query compares, by the plan.
         measured_recall: of ten nearest pins, by other queries, after building.

@@ -25,7 +25,7 @@ class TokensConfig(Config, frozen=True):
     ] = "learned"
     centroids: Annotated[
         int,
-        Meta(ge=0, le=2**20, title="K", description="learned: centroids; 0: 16 sqrt(pins)"),
+        Meta(ge=0, le=2**20, title="K", description="learned: centroids; 0: as suits the pins"),
     ] = 0
     per_pin: Annotated[
         int, Meta(ge=1, le=16, title="r", description="learned: nearest centroids that a pin gets")
