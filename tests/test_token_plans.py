@@ -150,6 +150,22 @@ def test_a_higher_promise_costs_more() -> None:
     assert low.measured_share < high.measured_share
 
 
+def test_a_limit_of_probes_beside_the_reach_saves_pins_to_compare() -> None:
+    """Beside the best that any reach does alone, on the very queries."""
+    far = around_topics(1200, 2, 1.5)
+    plan = plan_tokens(PINS, 0.9, queries=far)
+    whole = LearnedTokens.train(PINS, per_pin=plan.scheme.per_pin, reach=0)
+    sample = draw_sample(PINS, far, 10, seed=0)
+    curve = measure(whole, PINS, sample, whole.n_tokens)[-1]
+    weights = whole.probe(far, whole.n_tokens).weights
+    shares, rows = [], np.arange(len(far))
+    for reach in np.arange(0, 1, 0.01):
+        last = (weights >= reach * weights[:, :1]).sum(axis=1) - 1
+        if curve.recall[rows, last].mean() >= plan.measured_recall:
+            shares.append(curve.share[rows, last].mean())
+    assert plan.measured_share < 0.9 * min(shares)
+
+
 def test_pins_stand_for_queries_that_are_not_given_and_the_plan_says_so() -> None:
     plan = plan_tokens(PINS, 0.9)
     assert plan.from_pins
