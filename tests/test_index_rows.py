@@ -54,6 +54,7 @@ def test_the_state_at_a_commit_is_what_was_written_before_it(tmp_path: Path) -> 
     assert LiveRows.read(tmp_path, 4).marks.tolist() == states[0].marks.tolist()
     states[1].write(tmp_path, 4)  # of a writer that was killed before its commit
     assert LiveRows.read(tmp_path, 4).marks.tolist() == states[0].marks.tolist()
+    (tmp_path / ".pintext-0123456789ab").write_bytes(b"half of a list")
     states[2].write(tmp_path, 4)
     assert LiveRows.read(tmp_path, 4).marks.tolist() == states[0].marks.tolist()
     assert LiveRows.read(tmp_path, 9).marks.tolist() == states[2].marks.tolist()

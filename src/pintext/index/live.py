@@ -10,6 +10,7 @@ killed writer leaves is looked at by nobody and replaced by the next change.
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -74,15 +75,17 @@ class LiveRows:
     def write(self, folder: Path, commit: int) -> None:
         """Write the state that the commit after number ``commit`` will bring.
 
-        Files that neither that commit nor the present one needs are removed.
+        Files that neither that commit nor the present one needs are removed, and what a killed
+        writer has left of one.
 
         Raises:
             PinIndexError: the disk refuses.
         """
         data = np.concatenate(([np.uint64(self.rows)], self.marks)).astype("<u8")
         present = max((number for number in _numbers(folder) if number < commit), default=commit)
-        for number in _numbers(folder) - {present}:
-            _file(folder, number).unlink(missing_ok=True)
+        unneeded = (_file(folder, number) for number in _numbers(folder) - {present})
+        for path in chain(unneeded, folder.glob(".pintext-*")):
+            path.unlink(missing_ok=True)
         with new_file(_file(folder, commit), PinIndexError, overwrite=True) as made:
             made.write_bytes(data.tobytes() + zlib.crc32(data.tobytes()).to_bytes(8, "little"))
 
