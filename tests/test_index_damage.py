@@ -192,6 +192,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 names = [f"new-{n}" for n in range(20000)]
 pins = pl.DataFrame({"id": names, "title": [f"w{n % 600} w{n % 500}" for n in range(20000)]})
+before = index.bytes
 try:
     index.compact() if sys.argv[3] == "compact" else index.upsert(pins)
 except PinIndexError as error:
@@ -199,6 +200,7 @@ except PinIndexError as error:
 else:
     sys.exit("there was room")
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert index.bytes <= before + 1000  # what was appended is given back
 assert len(index.search("w1 w31")) == 10
 assert index.upsert(pl.DataFrame({"id": ["b"], "title": ["w2 w32"]})) == 1
 """

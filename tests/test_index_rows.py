@@ -13,7 +13,8 @@ from pintext.compiled import compiled, trailing_zeros
 from pintext.errors import IndexFormatError
 from pintext.index.bm25 import PinWords
 from pintext.index.live import LiveRows
-from pintext.index.rows import Rows, RowWriter
+from pintext.index.row_writer import RowWriter
+from pintext.index.rows import Rows
 from pintext.index.token_lists import RowLists
 from pintext.tokens.inverted import InvertedLists
 
@@ -68,13 +69,12 @@ def test_the_state_at_a_commit_is_what_was_written_before_it(tmp_path: Path) -> 
 
 def written(folder: Path, tokens: I32) -> None:
     """Append rows whose ids are their numbers."""
-    writer = RowWriter(folder, DIM, PER_PIN)
-    ids = [f"{writer.next + row}" for row in range(len(tokens))]
     vectors = np.zeros((len(tokens), DIM), np.float32)
     words = PinWords(np.zeros(0, np.uint32), np.zeros(len(tokens) + 1, np.int64))
-    writer.append(vectors, tokens, ids, words)
-    writer.sync()
-    writer.close()
+    with RowWriter(folder, DIM, PER_PIN) as writer:
+        ids = [f"{writer.next + row}" for row in range(len(tokens))]
+        writer.append(vectors, tokens, ids, words)
+        writer.sync()
 
 
 def random_tokens(draw: np.random.Generator, rows: int) -> I32:

@@ -6,9 +6,11 @@
 ``pins``         pins from files and frames, in batches
 ``fields``       filter fields: kinds, columns, queries
 ``rows``         vectors, tokens and ids, mapped into memory
+``row_writer``   appending them
 ``live``         which rows count, written beside every commit
 ``token_lists``  which rows carry a token
 ``terms``        the inverted index: schema, documents, checksums
+``terms_view``   the inverted index as a process sees it
 ``building``     from pins to a generation
 ``making``       from a generation to one that counts
 ``manifest``     the index folder

@@ -21,11 +21,12 @@ from pintext.index.live import LiveRows
 from pintext.index.manifest import Retrieval
 from pintext.index.pins import Columns, PinBatch, batches
 from pintext.index.queries import PinWords, Queries, Trial, given_queries, trial
-from pintext.index.rows import RowWriter
+from pintext.index.row_writer import RowWriter
 from pintext.index.settings import IndexConfig
-from pintext.index.terms import FOLDER, json_lines, make_terms, writes
+from pintext.index.terms import FOLDER, give_modes, json_lines, make_terms, writes
 from pintext.model import PinTextModel
 from pintext.tokens import TokenScheme, plan_tokens
+from pintext.tokens.scheme import FILE as TOKENS
 
 if TYPE_CHECKING:
     import tantivy
@@ -140,8 +141,7 @@ def build_generation(
     scheme = planned.scheme
     scheme.save(folder)
     (folder / FOLDER).mkdir()
-    rows = RowWriter(folder, model.dim, scheme.per_pin)
-    try:
+    with RowWriter(folder, model.dim, scheme.per_pin) as rows:
         terms = make_terms(folder / FOLDER, source.columns.fields)
         documents: tantivy.IndexWriter = writes(terms.writer, folder, _HEAP_BYTES, 1)
         done = 0
@@ -155,8 +155,7 @@ def build_generation(
         LiveRows.of(np.ones(pins, np.bool_)).write(folder, 0)
         writes(documents.commit, folder)
         writes(documents.wait_merging_threads, folder)
-    finally:
-        rows.close()
+        give_modes(folder / FOLDER, like=folder / TOKENS)
     embedded.unlink()
     sync(folder / FOLDER)
     sync(folder)

@@ -18,7 +18,8 @@ from pintext.index.searching import Wanted, exact, search
 from pintext.index.settings import IndexConfig
 from pintext.index.snapshot import Snapshot
 from pintext.index.stored import stored_frames
-from pintext.index.terms import FOLDER, commits_of, open_terms
+from pintext.index.terms import FOLDER, commits_of
+from pintext.index.terms_view import TermsView
 from pintext.model import PinTextModel
 from pintext.shards import in_shard
 from pintext.tokens.scheme import FILE as TOKENS
@@ -68,7 +69,7 @@ def make_generation(
         retrieval=retrieval,
         tokens_sha256=digest(folder / TOKENS),
     )
-    terms, live = open_terms(folder / FOLDER), LiveRows.read(folder, commits_of(folder / FOLDER))
+    terms, live = TermsView(folder / FOLDER), LiveRows.read(folder, commits_of(folder / FOLDER))
     snapshot = Snapshot(manifest, folder, terms, scheme, 0, live)
     callback(Progress("measuring", 0, len(snapshot)))
     recall = measured_recall(snapshot, queries)

@@ -7,7 +7,8 @@ from pintext.errors import IndexFormatError, ModelFormatError
 from pintext.index.live import LiveRows
 from pintext.index.manifest import MANIFEST, Manifest, digest
 from pintext.index.snapshot import Snapshot
-from pintext.index.terms import FOLDER, META, check_terms, commits_of, open_terms
+from pintext.index.terms import FOLDER, META, check_terms, commits_of
+from pintext.index.terms_view import TermsView
 from pintext.tokens import TokenScheme
 from pintext.tokens.scheme import FILE as TOKENS
 
@@ -91,7 +92,7 @@ def _at(
         terms.reload()
     else:
         scheme = _scheme(folder, manifest)
-        terms = open_terms(folder / FOLDER)
+        terms = TermsView(folder / FOLDER)
     live = LiveRows.read(folder, commit)
     earlier = before.snapshot if before else None
     number = manifest.commits + commit

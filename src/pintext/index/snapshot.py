@@ -18,6 +18,7 @@ from pintext.index.live import LiveRows
 from pintext.index.manifest import Manifest
 from pintext.index.rows import Rows
 from pintext.index.terms import FOLDER, best_rows, guarded, place
+from pintext.index.terms_view import TermsView
 from pintext.index.token_lists import RowLists
 from pintext.tokens import Probes, TokenScheme
 
@@ -54,7 +55,7 @@ class Snapshot:
         self,
         manifest: Manifest,
         folder: Path,
-        terms: "tantivy.Index",
+        terms: TermsView,
         scheme: TokenScheme,
         commit: int,
         live: LiveRows,
@@ -66,8 +67,8 @@ class Snapshot:
         self.terms = terms
         self.scheme = scheme
         self.commit = commit
-        self._schema = terms.schema
-        self._searcher = terms.searcher()
+        self._schema = terms.index.schema
+        self._searcher = terms.index.searcher()
         self.live = live
         self.rows = Rows(folder, manifest.dim, manifest.per_pin, live.rows)
         if live.count != len(self) or live.row_sum != self._row_sum():

@@ -37,19 +37,22 @@ __all__ = [
     "best_rows",
     "check_terms",
     "commits_of",
+    "first_line",
+    "give_modes",
     "guarded",
     "json_lines",
     "make_terms",
-    "open_terms",
     "place",
     "remove_leftovers",
     "rows_at",
+    "tantivy_library",
     "writes",
 ]
 
 FOLDER = "terms"
 META = "meta.json"
 _SEGMENT = (".idx", ".pos", ".term", ".fast", ".fieldnorm", ".store")  # the files of a segment
+_MANAGED = ".managed.json"
 _DELETES = ".del"
 _MAGIC = 1337  # the last number of every file of Tantivy
 _BLOCK = 1 << 20
@@ -62,7 +65,12 @@ def place(number: int) -> str:
     return f"field_{number}"
 
 
-def _library() -> Any:
+def tantivy_library() -> Any:
+    """Tantivy, imported when it is first asked for.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         import tantivy
     except ImportError:
@@ -76,7 +84,7 @@ def make_terms(folder: Path, fields: Sequence[Field]) -> "tantivy.Index":
     Raises:
         MissingExtraError: Tantivy is not installed.
     """
-    builder = _library().SchemaBuilder()
+    builder = tantivy_library().SchemaBuilder()
     builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
     builder.add_text_field("text", tokenizer_name="whitespace", index_option="freq")
     builder.add_unsigned_field("length", fast=True)
@@ -93,25 +101,7 @@ def make_terms(folder: Path, fields: Sequence[Field]) -> "tantivy.Index":
             builder.add_integer_field(name, indexed=True, fast=True)
         else:
             builder.add_boolean_field(name, indexed=True)
-    index: tantivy.Index = _library().Index(builder.build(), str(folder))
-    return index
-
-
-def open_terms(folder: Path) -> "tantivy.Index":
-    """Open an inverted index; it keeps showing one commit until it is told to reload.
-
-    Raises:
-        IndexFormatError: Tantivy cannot open it.
-        MissingExtraError: Tantivy is not installed.
-    """
-    library = _library()
-    try:
-        with guarded(folder):
-            index: tantivy.Index = library.Index.open(str(folder))
-            index.config_reader("manual", 0)
-            index.reload()
-    except (ValueError, OSError) as error:
-        raise IndexFormatError(f"{folder}: damaged: {_first_line(error)}") from None
+    index: tantivy.Index = tantivy_library().Index(builder.build(), str(folder))
     return index
 
 
@@ -130,7 +120,7 @@ def guarded(folder: Path) -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise IndexFormatError(
-            f"{folder}: damaged: {_first_line(error)}; restore it or build the index again"
+            f"{folder}: damaged: {first_line(error)}; restore it or build the index again"
         ) from None
 
 
@@ -161,7 +151,8 @@ def rows_at(searcher: "tantivy.Searcher", places: "list[tantivy.DocAddress]", fo
         raise IndexFormatError(f"{folder}: damaged: a pin has no row") from None
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error of Tantivy says first."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
@@ -217,8 +208,10 @@ def _meta(folder: Path) -> _Meta:
         return msgspec.json.decode((folder / META).read_bytes(), type=_Meta)
     except FileNotFoundError:
         raise IndexFormatError(f"{folder / META}: missing; restore it") from None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise IndexFormatError(f"{folder / META}: damaged: {reason(error)}") from None
+    except OSError as error:
+        raise IndexFormatError(f"{folder / META}: cannot be read: {reason(error)}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise IndexFormatError(f"{folder / META}: damaged: {error}") from None
 
 
 def commits_of(folder: Path) -> int:
@@ -237,6 +230,16 @@ def _committed(folder: Path, meta: _Meta) -> Iterator[Path]:
         yield from (folder / f"{stem}{kind}" for kind in _SEGMENT)
         if segment.deletes is not None:
             yield folder / f"{stem}.{segment.deletes.opstamp}{_DELETES}"
+
+
+def give_modes(folder: Path, like: Path) -> None:
+    """Let whoever may read another file read the files that Tantivy makes for their owner alone.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for name in (META, _MANAGED):
+        (folder / name).chmod(like.stat().st_mode & 0o777)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -320,4 +323,4 @@ def writes(function: Callable[..., Result], folder: Path, *arguments: Any) -> Re
     except (ValueError, OSError, RuntimeError) as error:
         if isinstance(error, PinIndexError):
             raise
-        raise PinIndexError(f"{folder}: cannot be written: {_first_line(error)}") from None
+        raise PinIndexError(f"{folder}: cannot be written: {first_line(error)}") from None

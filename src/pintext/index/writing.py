@@ -23,10 +23,11 @@ from pintext.index.building import (
     unit_vectors,
 )
 from pintext.index.live import LiveRows
-from pintext.index.rows import RowWriter
+from pintext.index.row_writer import RowWriter
 from pintext.index.snapshot import Snapshot
-from pintext.index.terms import FOLDER, commits_of, remove_leftovers, writes
+from pintext.index.terms import FOLDER, commits_of, give_modes, remove_leftovers, writes
 from pintext.model import PinTextModel
+from pintext.tokens.scheme import FILE as TOKENS
 
 if TYPE_CHECKING:
     import tantivy
@@ -68,22 +69,22 @@ def _change(snapshot: Snapshot) -> Iterator[_Change]:
         remove_leftovers(folder / FOLDER)
     except OSError as error:
         raise PinIndexError(f"{folder}: cannot be written: {reason(error)}") from None
-    terms: tantivy.IndexWriter = writes(snapshot.terms.writer, folder, _HEAP_BYTES, 1)
+    if snapshot.terms.linked:
+        raise PinIndexError(f"{folder / FOLDER}: cannot be written: Permission denied")
+    terms: tantivy.IndexWriter = writes(snapshot.terms.index.writer, folder, _HEAP_BYTES, 1)
     try:
-        rows = RowWriter(folder, manifest.dim, manifest.per_pin)
-        try:
+        with RowWriter(folder, manifest.dim, manifest.per_pin) as rows:
             first, making = rows.next, _Change(snapshot, terms, rows, [])
             yield making
             rows.sync()
-        finally:
-            rows.close()
-        making.live(first).write(folder, commits_of(folder / FOLDER))
+            making.live(first).write(folder, commits_of(folder / FOLDER))
         writes(terms.commit, folder)
     except OSError as error:
         raise PinIndexError(f"{folder}: cannot be written: {reason(error)}") from None
     finally:
         # Lets go of Tantivy's lock; a writer that a traceback keeps alive would hold it.
         writes(terms.wait_merging_threads, folder)
+        give_modes(folder / FOLDER, like=folder / TOKENS)
 
 
 def upsert(snapshot: Snapshot, source: Source, model: PinTextModel) -> int:
