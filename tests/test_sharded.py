@@ -1,6 +1,7 @@
 """Shards are searched like one index."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -250,6 +251,42 @@ def test_wrong_questions(many: ShardedIndex) -> None:
 def test_a_shard_is_given_once(folders: list[Path]) -> None:
     with pytest.raises(PinIndexError, match=r"shard-1.*given twice"):
         ShardedIndex.open([*folders, folders[0]])
+
+
+def test_a_shard_takes_its_own_pins_only(
+    folders: list[Path], model: PinTextModel, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(folders[0], tmp_path / "shard"))
+    shard, changes = PinIndex.open(folder, model), some_pins(40, model, seed=8)
+    own = changes.filter(in_shard(changes["id"], (1, SHARDS)))
+    stranger = changes.filter(in_shard(changes["id"], (2, SHARDS)))["id"][0]
+    before = len(shard)
+    with pytest.raises(DataError, match=rf"pin '{stranger}' belongs to shard 2/3, and this is 1/3"):
+        shard.upsert(changes.filter(pl.col("id").is_in([*own["id"], stranger])))
+    assert (len(shard), shard.generation) == (before, PinIndex.open(folders[0], model).generation)
+    assert shard.upsert(own) == len(own)
+    changes.write_parquet(tmp_path / "changes.parquet")
+    words = ["upsert", str(folder), str(tmp_path / "changes.parquet"), "--json"]
+    done = CliRunner().invoke(commands, words)
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["upserted"], told["of_other_shards"]) == (len(own), 40 - len(own))
+    shard.reload()
+    shard.compact()
+    with pytest.raises(DataError, match=r"belongs to shard [23]/3, and this is 1/3"):
+        shard.upsert(changes)
+    with pytest.raises(DataError, match="no column 'id'"):
+        shard.upsert(changes.drop("id"))
+
+
+def test_shards_that_would_find_pins_twice_are_refused(
+    folders: list[Path], one: PinIndex, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(folders[0], tmp_path / "shard"))
+    with pytest.raises(PinIndexError, match=r"shard-1 is shard 1/3 and .*shard is shard 1/3, so"):
+        ShardedIndex.open([*folders, copy])
+    with pytest.raises(PinIndexError, match=r"shard-1 is shard 1/3 and .*index is no shard, so"):
+        ShardedIndex.open([*folders, one.folder])
 
 
 def test_shards_must_belong_together(

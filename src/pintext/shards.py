@@ -8,7 +8,7 @@ import polars as pl
 
 from pintext.errors import ConfigError
 
-__all__ = ["in_shard", "shard_of"]
+__all__ = ["in_shard", "part_of", "shard_of"]
 
 
 def shard_of(text: str) -> tuple[int, int]:
@@ -23,8 +23,15 @@ def shard_of(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def part_of(name: str, parts: int) -> int:
+    """The part, from 1, of so many that an id falls to."""
+    return zlib.crc32(name.encode()) % parts + 1
+
+
 def in_shard(ids: pl.Series, shard: tuple[int, int]) -> pl.Series:
     """Whether each row is in part ``i`` of ``n``: its id's CRC-32 modulo ``n`` is ``i - 1``.
+
+    As :func:`part_of` says of one id.
 
     Args:
         ids: of any type; as text they are what counts, so that a number and its digits are one id.

@@ -119,13 +119,20 @@ def index(
 def upsert(index: Path, pins: Path, force_json: bool) -> None:
     """Put PINS into INDEX, each in place of the one with its id. Readers see all of them or none.
 
+    A shard takes those that belong to it, and says how many did not.
+
     \b
     Example:
       pintext upsert index/ pins.jsonl
     """
+    from pintext.index.pins import pin_frames
+
     opened = open_index(index)
-    count = opened.upsert(pins)
-    show_facts({"index": str(index), "upserted": count, "pins": len(opened)}, force_json)
+    count = opened.upsert(pins, pass_over=True)
+    facts = {"index": str(index), "upserted": count, "pins": len(opened)}
+    if opened.snapshot.manifest.shard:
+        facts["of_other_shards"] = sum(map(len, pin_frames(pins))) - count
+    show_facts(facts, force_json)
 
 
 @click.command()

@@ -8,11 +8,12 @@ import msgspec
 import polars as pl
 
 from pintext.arrays import F32
-from pintext.errors import ModelMismatchError, PinIndexError
+from pintext.errors import DataError, ModelMismatchError, PinIndexError
 from pintext.files import reason
 from pintext.index.building import Callback, Planned, Progress, Source, build_generation
 from pintext.index.live import LiveRows
 from pintext.index.manifest import Manifest, digest
+from pintext.index.pins import Pins, pin_frames
 from pintext.index.queries import Queries
 from pintext.index.searching import Wanted, exact, search
 from pintext.index.settings import IndexConfig
@@ -21,10 +22,10 @@ from pintext.index.stored import stored_frames
 from pintext.index.terms import FOLDER, commits_of
 from pintext.index.terms_view import TermsView
 from pintext.model import PinTextModel
-from pintext.shards import in_shard
+from pintext.shards import in_shard, part_of
 from pintext.tokens.scheme import FILE as TOKENS
 
-__all__ = ["make_generation", "measured_recall", "renew_generation", "shard_frames"]
+__all__ = ["frames_for", "make_generation", "measured_recall", "renew_generation", "shard_frames"]
 
 _MEASURED_K = 10
 
@@ -142,6 +143,33 @@ def measured_recall(snapshot: Snapshot, queries: F32) -> float:
         found += sum(hit.similarity >= least for hit in hits)
         there += len(best)
     return min(1.0, found / there) if there else 1.0
+
+
+def frames_for(pins: Pins, manifest: Manifest, pass_over: bool) -> Iterator[pl.DataFrame]:
+    """Pins to be put into an index.
+
+    Args:
+        pins: to be read.
+        manifest: of the index.
+        pass_over: pins of other shards than the index is.
+
+    Raises:
+        DataError: a pin belongs to another shard and is not to be passed over.
+    """
+    shard, name = manifest.shard, manifest.columns.id
+    for frame in pin_frames(pins):
+        if shard is None or name not in frame:  # the latter is told with the other columns
+            yield frame
+            continue
+        own = in_shard(frame[name], shard)
+        if not (pass_over or own.all()):
+            stranger = str(frame[name].filter(~own)[0])
+            part, parts = shard
+            raise DataError(
+                f"pin {stranger!r} belongs to shard {part_of(stranger, parts)}/{parts}, and this "
+                f"is {part}/{parts}; put it there"
+            )
+        yield frame.filter(own)
 
 
 def shard_frames(

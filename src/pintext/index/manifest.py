@@ -64,6 +64,7 @@ class Manifest(msgspec.Struct, frozen=True):
         config: the settings of the build.
         retrieval: how pins are found by tokens.
         tokens_sha256: of the file of the tokens.
+        shard: ``(i, n)`` where it has only the pins of part ``i`` of ``n``.
         digest: SHA-256 of all the above, as JSON.
     """
 
@@ -76,6 +77,7 @@ class Manifest(msgspec.Struct, frozen=True):
     config: IndexConfig
     retrieval: Retrieval
     tokens_sha256: str
+    shard: tuple[int, int] | None = None
     digest: str = ""
     format: Literal["pintext-index"] = "pintext-index"
     format_version: int = FORMAT_VERSION

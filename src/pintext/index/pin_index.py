@@ -1,6 +1,7 @@
 """The index of pins: build, open, search, change."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
@@ -17,7 +18,7 @@ from pintext.index.asking import Asked, Searchable
 from pintext.index.building import Callback, Source, nobody
 from pintext.index.hits import Explanation, Hits
 from pintext.index.lock import locked
-from pintext.index.making import make_generation, renew_generation, shard_frames
+from pintext.index.making import frames_for, make_generation, renew_generation, shard_frames
 from pintext.index.manifest import MODEL, Manifest, Retrieval, replaceable
 from pintext.index.opening import open_latest
 from pintext.index.pins import Columns, Pins, find_columns, name_of, pin_frames
@@ -110,6 +111,7 @@ class PinIndex(Searchable):
                 config=config,
                 retrieval=Retrieval(1, 1, 0.0),
                 tokens_sha256="",
+                shard=shard,
             )
             taken = None if tokens is None else tokens.snapshot
             make_generation(made, first, source, model, tell, taken)
@@ -284,22 +286,24 @@ class PinIndex(Searchable):
         self._opened = latest
         return True
 
-    def upsert(self, pins: Pins) -> int:
+    def upsert(self, pins: Pins, *, pass_over: bool = False) -> int:
         """Put pins into the index, each in place of the one with its id; how many.
 
         They are on the disk when this returns, all of them, or after an error none.
 
         Args:
             pins: as for :meth:`build`, with the same columns.
+            pass_over: those that belong to another shard, instead of refusing them.
 
         Raises:
-            DataError: the pins cannot be used; the message names the row.
+            DataError: the pins cannot be used, or belong elsewhere; the message names the row.
             LockedError: another process is writing.
             PinIndexError: the disk refuses.
         """
         with self._writing, locked(self.folder):
             self.reload()
-            source = Source(lambda: pin_frames(pins), self.columns, name_of(pins))
+            frames = partial(frames_for, pins, self.snapshot.manifest, pass_over)
+            source = Source(frames, self.columns, name_of(pins))
             count = writing.upsert(self.snapshot, source, self.model)
             self.reload()
         return count

@@ -28,7 +28,7 @@ from pintext.index.pin_index import PinIndex
 from pintext.index.pins import Columns
 from pintext.index.searching import EVERYTHING, Wanted, depth_of, first, fused, unit
 from pintext.index.settings import IndexConfig
-from pintext.index.shards import LocalShard, Part, Shard, ShardState
+from pintext.index.shards import LocalShard, Part, Shard, ShardState, check_cut
 from pintext.index.stored import text_of
 from pintext.model import PinTextModel
 from pintext.text import split
@@ -116,6 +116,13 @@ class ShardedIndex(Searchable):
                     f"{shard.name}: has other columns than {self.shards[0].name}; build all shards "
                     "with the same settings"
                 )
+        check_cut(
+            [
+                (shard.name, state.manifest.shard)
+                for shard in self.shards
+                if (state := shard.state) is not None
+            ]
+        )
 
     # ------------------------------------------------------------------------ what it holds
 

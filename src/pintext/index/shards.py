@@ -4,13 +4,15 @@ A part holds whatever may be among the best of all shards: the nearest of the sh
 the best by words. :mod:`pintext.index.sharded` makes one answer of the parts.
 """
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 from pintext.arrays import F32, I64
-from pintext.errors import DataError
+from pintext.errors import DataError, PinIndexError
 from pintext.index.asking import Asked
 from pintext.index.bm25 import WordCounts
 from pintext.index.by_words import Matches
@@ -31,7 +33,7 @@ from pintext.index.searching import (
 )
 from pintext.index.snapshot import Snapshot
 
-__all__ = ["LocalShard", "Part", "Shard", "ShardState", "StoredPin"]
+__all__ = ["LocalShard", "Part", "Shard", "ShardState", "StoredPin", "check_cut"]
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -172,6 +174,26 @@ class LocalShard:
                 continue
             found.append(StoredPin(document, vector))
         return found
+
+
+def check_cut(parts: Sequence[tuple[str, tuple[int, int] | None]]) -> None:
+    """Refuse shards that have the same pins, which would be found twice.
+
+    Args:
+        parts: names of shards, and which part of how many each is, if it is one.
+
+    Raises:
+        PinIndexError: two are the same part, or are not of one cut.
+    """
+    for (name, part), (other, found) in combinations(parts, 2):
+        if found == part is not None or (found and found[1]) != (part and part[1]):
+            first, second = (
+                "no shard" if cut is None else f"shard {cut[0]}/{cut[1]}" for cut in (part, found)
+            )
+            raise PinIndexError(
+                f"{name} is {first} and {other} is {second}, so pins would be found twice; give "
+                "the shards of one cut, each once"
+            )
 
 
 class _Candidates(NamedTuple):
