@@ -11,7 +11,7 @@ import pytest
 
 from index_data import DAY, FILTER_COLUMNS, passes, some_pins, text_of, topic_model
 from pintext import IndexConfig, PinIndex, PinTextModel
-from pintext.errors import PinIndexError
+from pintext.errors import DataError, PinIndexError
 from pintext.index.opensearch import cluster_query, export_opensearch
 from pintext.text import split
 from pintext.tokens import Probes
@@ -104,6 +104,23 @@ FILTERS = [
 ]
 
 
+@pytest.mark.parametrize("filters", FILTERS[1:])
+def test_behind_a_filter_of_few_pins_all_of_them(
+    index: PinIndex, exported: Path, filters: dict[str, Any]
+) -> None:
+    """Which the index compares."""
+    cluster = documents(exported)
+    found = answer(cluster_query(index, "w1 w31 w61", filters=filters), cluster)
+    passing = {name for name, pin in cluster.items() if passes(pin["document"], filters)}
+    assert set(found) == passing
+    assert index.search("w1 w31 w61", mode="embedding", filters=filters).candidates == len(passing)
+
+
+def test_a_filter_that_does_not_fit_is_refused(index: PinIndex) -> None:
+    with pytest.raises(DataError, match="no field 'nosuch'"):
+        cluster_query(index, "w1", filters={"nosuch": 1})
+
+
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.parametrize("query", ["w1 w31 w61", "w5", "unknown"])
 def test_the_same_candidates(
@@ -112,8 +129,11 @@ def test_the_same_candidates(
     pins: pl.DataFrame,
     query: str,
     filters: dict[str, Any] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As the index finds, and as every pin's tokens and fields say one by one."""
+    monkeypatch.setattr("pintext.index.snapshot.EXACT_PINS", 10)  # all filters leave more
+    index = PinIndex.open(index.folder, index.model)
     cluster = documents(exported)
     body = cluster_query(index, query, filters=filters)
     found = answer(body, cluster)

@@ -313,11 +313,13 @@ def test_commits_of_a_shard_are_followed(
     many = ShardedIndex.open([part.folder for part in parts], model)
     before = many.generation
     assert not many.reload()
-    parts[1].upsert(pins[100:101])
+    later = pins[100:]
+    new = later.filter(in_shard(later["id"], (2, 2))).head(1)
+    parts[1].upsert(new)
     assert many.reload()
     assert many.generation > before
     assert len(many) == 61
-    assert many.search(str(pins["title"][100]), 1)[0].id == "pin-100"
+    assert many.search(str(new["title"][0]), 1)[0].id == new["id"][0]
 
 
 def test_search_of_the_command_line_takes_shards(folders: list[Path], one: PinIndex) -> None:

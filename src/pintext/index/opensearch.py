@@ -29,6 +29,7 @@ from pintext.text import split_column
 __all__ = ["cluster_documents", "cluster_mapping", "cluster_query", "export_opensearch"]
 
 _FILES = frozenset({"mapping.json", "documents.ndjson", "query.json"})
+_MOST_ANSWERED = 10_000  # what a cluster gives for one query, unless it is told otherwise
 _TYPES: dict[Kind, str] = {
     "keyword": "keyword",
     "number": "double",
@@ -110,10 +111,16 @@ def cluster_query(index: PinIndex, text: str, *, filters: Filters | None = None)
         filters: as for :meth:`PinIndex.search`; times as texts in ISO 8601.
 
     Returns:
-        Pins that share tokens, those first that share the most promising ones; none for a text
-        without a known word.
+        Pins that share tokens, those first that share the most promising ones; behind a filter of
+        whose pins the index compares all, the others follow. None for a text without a known word.
+
+    Raises:
+        DataError: a filter does not fit the index.
     """
     retrieval = index.retrieval
+    filtered = index.snapshot.filtered(filters)
+    every = filtered is not None and filtered.rows is not None
+    pins = filtered.pins if filtered is not None and every else 0
     found = index.tokens.probe(unit(index.model.encode(text))[None, :], retrieval.probes)
     asked = [
         {"constant_score": {"filter": {"term": {"tokens": str(token)}}, "boost": max(weight, 0.0)}}
@@ -123,8 +130,10 @@ def cluster_query(index: PinIndex, text: str, *, filters: Filters | None = None)
     within = [_clause(f"fields.{name}", wanted) for name, wanted in (filters or {}).items()]
     query: dict[str, Any] = {"match_none": {}}
     if asked:
-        query = {"bool": {"should": asked, "minimum_should_match": 1, "filter": within}}
-    return {"size": retrieval.candidates, "_source": False, "query": query}
+        least = 0 if every else 1
+        query = {"bool": {"should": asked, "minimum_should_match": least, "filter": within}}
+    size = min(max(retrieval.candidates, pins), _MOST_ANSWERED)
+    return {"size": size, "_source": False, "query": query}
 
 
 def _clause(name: str, wanted: Any) -> dict[str, Any]:
