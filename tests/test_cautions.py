@@ -35,7 +35,9 @@ def counts(pairs: int, pins: int, validation: int = 0, unknown: int = 0) -> dict
     ],
 )
 def test_each_way_to_teach_little_has_its_sentence(task: dict[str, int], words: str | None) -> None:
-    found = cautions({"good": counts(10, 5), "search": task}, {"good": 20}, TrainConfig())
+    found = cautions(
+        {"good": counts(10, 5), "search": task}, {"good": 20, "search": 20}, TrainConfig()
+    )
     if words is None:
         assert found == []
     else:
@@ -54,8 +56,16 @@ def test_few_held_out_queries_are_told(tmp_path: Path) -> None:
     ]
     pairs.write_text("task,query,pin,split\n" + "\n".join(lines) + "\n")
     card = train(pairs, TrainConfig(dim=4, epochs=1, min_count=1)).card
-    (caution,) = card["cautions"]
-    assert caution.startswith("task related_pins: fewer than 20 queries (19) are held out")
+    few, none = card["cautions"]
+    assert few.startswith("task related_pins: fewer than 20 queries (19) are held out")
+    assert none == (
+        "task home_feed: no query is held out, so other tasks alone say which epoch is best"
+    )
+
+
+def test_held_out_queries_are_not_missed_where_none_are_asked() -> None:
+    tasks = {"search": counts(100, 20), "home_feed": counts(100, 20)}
+    assert cautions(tasks, {}, TrainConfig(validation=0)) == []
 
 
 def test_training_on_one_pair_warns_that_it_teaches_nothing(tmp_path: Path) -> None:

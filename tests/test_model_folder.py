@@ -20,8 +20,10 @@ from pintext.config import TrainConfig
 from pintext.errors import ModelError, ModelFormatError
 from pintext.model import PinTextModel
 from pintext.model_folder import FILES, verify
+from pintext.pairs import write_pairs
 from pintext.tensors import map_tensors, write_tensors
 from pintext.vocabulary import Vocabulary
+from small_data import make_small_store, small_pairs
 from some_models import WORDS, names, some_model
 
 DIGESTED = sorted(FILES - {"README.md", "config.json"})
@@ -328,6 +330,19 @@ def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
             PinTextModel.from_pretrained(path)
     with pytest.raises(ModelFormatError, match=r"config.json: missing"):
         PinTextModel.from_pretrained(tmp_path)
+
+
+def test_another_folder_of_ours_is_told_for_what_it_is(tmp_path: Path) -> None:
+    write_pairs(small_pairs(), tmp_path / "pairs")
+    make_small_store(tmp_path / "store")
+    for name, kind in (
+        ("pairs", "pairs, of which pintext train makes a model"),
+        ("store", "a store of events"),
+    ):
+        with pytest.raises(ModelFormatError) as caught:
+            PinTextModel.from_pretrained(tmp_path / name)
+        expected = "expected the folder of a PinText model"
+        assert str(caught.value) == f"{tmp_path / name}: {kind}; {expected}"
 
 
 def test_settings_of_a_later_version_are_left_out(copied: Path) -> None:

@@ -58,7 +58,6 @@ def test_an_address_of_another_machine_is_refused(folder: Path) -> None:
     [
         (("--labels", "labels.txt"), "no label in it holds a word"),
         (("--neighbors", "labels.txt"), "cannot be read as neighbours"),
-        (("--write-token", "file:empty"), "write_token: file:empty: nothing is there"),
     ],
 )
 def test_what_a_worker_cannot_open_is_said_once(
@@ -70,7 +69,30 @@ def test_what_a_worker_cannot_open_is_said_once(
 
 
 def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
-    assert "no such folder" in refused(tmp_path / "nothing")
+    expected = "expected the folder of an index or of a model"
+    said = refused(tmp_path / "nothing")
+    assert said == f"error: {tmp_path / 'nothing'}: no such folder; {expected}\n"
+    (tmp_path / "pairs" / "task=search").mkdir(parents=True)
+    assert f"pairs: pairs, of which pintext train makes a model; {expected}" in refused(
+        tmp_path / "pairs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("file:none", "write_token: none: No such file or directory"),
+        ("file:empty", "write_token: file:empty: nothing is there"),
+        ("file:labels.txt", "a model, without pins that a write_token would let change"),
+    ],
+)
+def test_a_token_for_nothing_is_refused_before_anything_begins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, token: str, said: str
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    told = refused(folder, "--write-token", token)
+    assert said in told
+    assert told.count("\n") == 1  # no log before it
 
 
 def test_a_file_is_refused_before_anything_listens(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from pintext.config import TrainConfig
 from pintext.encoding import row_slices
 from pintext.errors import ConfigError, ModelError, ModelFormatError
 from pintext.files import new_folder, reason
+from pintext.kinds import other_kind
 from pintext.model_card import model_card
 from pintext.tensors import map_tensors, write_tensors
 from pintext.text import TEXT_RULES, tokenizer_definition
@@ -220,9 +221,8 @@ def _manifest(path: Path) -> _Manifest:
             raise ModelFormatError(f"{path}: too large to be the settings of a model")
         values = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
-        folder, inner = path.parent, path.parent / "model"
-        is_index = (folder / "manifest.json").is_file() and (inner / _CONFIG).is_file()
-        found = f"{folder}: an index, whose model is {inner}" if is_index else f"{path}: missing"
+        kind = "" if (path.parent / _MODEL).exists() else other_kind(path.parent)
+        found = f"{path.parent}: {kind}" if kind else f"{path}: missing"
         raise ModelFormatError(f"{found}; expected the folder of a PinText model") from None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFormatError(f"{path}: not readable as JSON: {reason(error)}") from None

@@ -25,7 +25,7 @@ from pintext.cli.output import (
     write_table,
 )
 from pintext.cli.report import show_model
-from pintext.events.store import is_store
+from pintext.kinds import is_store
 
 __all__ = ["explain", "export", "info", "nn"]
 

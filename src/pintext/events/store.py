@@ -27,7 +27,6 @@ __all__ = [
     "Retired",
     "Source",
     "StoredFile",
-    "is_store",
     "partition",
 ]
 
@@ -190,12 +189,3 @@ def partition(name: str) -> tuple[str, str]:
     """Task and date that the name of a stored file says."""
     task, date, _ = name.split("/")
     return unquote(task.removeprefix("task=")), date.removeprefix("date=")
-
-
-def is_store(folder: Path) -> bool:
-    """Whether a folder holds a store of events."""
-    try:
-        found = msgspec.json.decode((folder / MANIFEST).read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return False
-    return isinstance(found, dict) and found.get("format") == "pintext-events"

@@ -4,7 +4,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pintext.errors import MissingExtraError, PinTextError, ServeError
-from pintext.events.store import is_store
-from pintext.files import reason
+from pintext.server.checks import check_address, check_folder, check_token
 from pintext.server.logs import log_settings
 from pintext.server.metrics import SHARED_FOLDER
 from pintext.server.settings import ServeConfig
@@ -46,8 +44,9 @@ def serve(
         started: called when the first worker answers.
 
     Raises:
-        PinTextError: a folder is neither an index nor a model.
-        ServeError: the address is taken, or a worker could not start.
+        ConfigError: the write token is not where the setting says.
+        ServeError: a folder is neither an index nor a model, the address is taken, or a worker
+            could not start.
         MissingExtraError: the packages of the extra ``serve`` are not installed.
     """
     try:
@@ -56,8 +55,10 @@ def serve(
         from granian.server import Server
     except ImportError:
         raise MissingExtraError("granian", "serve") from None
-    _check_folders(folders)
-    _check_address(config)
+    for folder in folders:
+        check_folder(folder)
+    check_token(folders, config)
+    check_address(config)
     # A forked worker would inherit threads and locks in whatever state they are.
     multiprocessing.set_start_method("spawn", force=True)
     with tempfile.TemporaryDirectory(prefix="pintext-serve-") as name:
@@ -88,33 +89,6 @@ def serve(
                 raise ServeError(supervisor.why_it_failed()) from None
         finally:
             supervisor.end()
-
-
-def _check_folders(folders: Sequence[Path]) -> None:
-    """Refuse what is neither an index nor a model before anything listens."""
-    for folder in folders:
-        if not any((folder / name).is_file() for name in ("manifest.json", "config.json")):
-            from pintext.model import PinTextModel  # what it costs is not for a supervisor
-
-            PinTextModel.from_pretrained(folder)  # says what is wrong
-        elif is_store(folder):
-            raise ServeError(f"{folder}: a store of events; expected an index or a model")
-
-
-def _check_address(config: ServeConfig) -> None:
-    """Refuse an address that is taken: workers share theirs, and would share it with strangers."""
-    try:
-        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        with socket.socket(family, kind, protocol) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-            trial.listen(1)
-    except OSError as error:
-        raise ServeError(
-            f"cannot listen at {config.host}:{config.port}: {reason(error)}; "
-            "give another --port or --host"
-        ) from None
 
 
 class _Supervisor:

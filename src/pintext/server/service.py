@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-from pintext.config import from_elsewhere
-from pintext.errors import ConfigError, PinTextError
+from pintext.errors import PinTextError
 from pintext.index import ShardedIndex
 from pintext.model import Neighbor, PinTextModel
 from pintext.server.cache import Cache
+from pintext.server.checks import read_token
 from pintext.server.live_recall import LiveRecall
 from pintext.server.logs import AccessLog
 from pintext.server.metrics import Metrics
@@ -41,7 +41,7 @@ class Service:
     def __init__(self, folders: Sequence[Path], config: ServeConfig) -> None:
         self.folders = tuple(folders)
         self.config = config
-        self.write_token = _token(config.write_token)
+        self.write_token = read_token(config.write_token)
         self.metrics = Metrics()
         self.log = AccessLog(everything=config.access_log)
         wait, limit = config.max_wait_ms / 1000, config.timeout_seconds
@@ -173,15 +173,3 @@ class Service:
         self.work.close()
         self.writes.close()
         self.log.flush()
-
-
-def _token(where: str) -> str:
-    """The token that a setting tells the place of; ``""`` without one.
-
-    Raises:
-        ConfigError: it is not there, or empty.
-    """
-    token = (from_elsewhere("write_token", where) or "").strip()
-    if where and not token:
-        raise ConfigError(f"write_token: {where}: nothing is there")
-    return token

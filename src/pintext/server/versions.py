@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pintext.errors import ModelError, ServeError
+from pintext.errors import ServeError
 from pintext.index import PinIndex, ShardedIndex
 from pintext.index.manifest import MANIFEST, MODEL
 from pintext.index.sharded import AnyIndex
 from pintext.model import PinTextModel
+from pintext.server.checks import check_folder
 from pintext.server.example_queries import example_queries
 from pintext.server.neighbors import Neighbors
 from pintext.server.phrases import Phrases
@@ -58,9 +59,7 @@ def open_version(folders: Sequence[Path], config: ServeConfig) -> Version:
         PinTextError: something cannot be used, or belongs to another model.
     """
     for folder in folders:
-        if not folder.is_dir():
-            found = "is a file" if folder.exists() else "no such folder"
-            raise ModelError(f"{folder}: {found}; expected an index or a model")
+        check_folder(folder)
     model, index = _opened(folders, config)
     _touch(model, index)
     return Version(

@@ -22,12 +22,18 @@ def cautions(
     taught = [
         f"task {task}: {what}" for task, counts in tasks.items() for what in _of(counts, config)
     ]
-    return taught + [
+    few = [
         f"task {task}: fewer than {FEWEST_QUERIES} queries ({count}) are held out, so which epoch "
         "is best is partly chance; more pairs make it surer"
         for task, count in queries.items()
         if count < FEWEST_QUERIES
     ]
+    unasked = [
+        f"task {task}: no query is held out, so other tasks alone say which epoch is best"
+        for task, counts in tasks.items()
+        if queries and task not in queries and counts["pairs"]
+    ]
+    return taught + few + unasked
 
 
 def _of(counts: Mapping[str, int], config: TrainConfig) -> Iterator[str]:
