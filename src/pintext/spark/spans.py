@@ -46,9 +46,14 @@ def spans_of(
         groups += own
     if len(kinds) > 1:
         return []
-    tasks = _TASKS_OF_CORE * session.sparkContext.defaultParallelism
     total = sum(group.rows for group in groups)
-    return _joined(groups, min(max(total // tasks, _LEAST_ROWS), _MOST_ROWS))
+    return _joined(groups, total, _tasks(total, session.sparkContext.defaultParallelism))
+
+
+def _tasks(total: int, cores: int) -> int:
+    """Tasks for so many rows: as many rounds of all cores as it takes, so that none waits long."""
+    rounds = max(_TASKS_OF_CORE, -(-total // (_MOST_ROWS * cores)))
+    return max(1, min(rounds * cores, total // _LEAST_ROWS))
 
 
 def _files(session: "SparkSession", source: str) -> list[Path]:
@@ -88,13 +93,21 @@ def _groups(file: Path, text_column: str, id_column: str) -> tuple[Any, list[Spa
     return schema.field(id_column).type, spans
 
 
-def _joined(groups: Sequence[Span], rows: int) -> list[Span]:
-    """Row groups of a file that follow each other, together until they are so many rows."""
+def _joined(groups: Sequence[Span], total: int, tasks: int) -> list[Span]:
+    """Row groups of a file that follow each other, together where the same task gets them.
+
+    Each goes to the task in whose share of the rows its middle lies.
+    """
     spans: list[Span] = []
+    done, before = 0, -1
     for group in groups:
-        last = spans[-1] if spans else None
-        if last and last.file == group.file and last.rows < rows:
-            spans[-1] = last._replace(rows=last.rows + group.rows)
-        elif group.rows:
+        task = (2 * done + group.rows) * tasks // (2 * total) if total else 0
+        done += group.rows
+        if not group.rows:
+            continue
+        if task == before and spans[-1].file == group.file:
+            spans[-1] = spans[-1]._replace(rows=spans[-1].rows + group.rows)
+        else:
             spans.append(group)
+        before = task
     return spans
