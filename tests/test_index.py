@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
@@ -24,7 +25,8 @@ from index_data import (
     text_of,
     topic_model,
 )
-from pintext import IndexConfig, PinIndex, PinTextModel
+from pintext import IndexConfig, PinIndex, PinTextModel, ShardedIndex
+from pintext.cli import commands
 from pintext.errors import (
     ConfigError,
     DataError,
@@ -548,3 +550,28 @@ def test_one_writer_at_a_time(tmp_path: Path, pins: pl.DataFrame, model: PinText
                 write()
         assert len(index.search("w1 w31")) == 10
     assert index.delete(["pin-1"]) == 1
+
+
+def test_one_text_is_no_list_of_ids(tmp_path: Path, model: PinTextModel) -> None:
+    """Else each of its characters would be taken for an id."""
+    pins = pl.DataFrame({"id": ["1", "2", "12"], "title": ["w1", "w2", "w3"]})
+    index = PinIndex.build(pins, model, tmp_path / "index")
+    with pytest.raises(DataError, match="expected ids in a list, found the text '12'"):
+        index.delete("12")
+    with pytest.raises(DataError, match="expected ids that are texts, found 1"):
+        index.delete([1])  # type: ignore[list-item]
+    assert len(index) == 3
+    assert index.delete(["12"]) == 1
+    with pytest.raises(DataError, match="expected a list of folders, found the text"):
+        ShardedIndex.open(str(tmp_path / "index"))
+
+
+def test_a_promise_that_is_not_kept_is_told(tmp_path: Path, model: PinTextModel) -> None:
+    some_pins(800, model).drop("tags", "description").write_parquet(tmp_path / "pins.parquet")
+    model.save_pretrained(tmp_path / "model")
+    for recall, told in (("0.5", False), ("0.99999", True)):
+        paths = [str(tmp_path / name) for name in ("model", "pins.parquet", "out")]
+        words = [*paths[:2], "--out", paths[2], "--overwrite", "--scheme", "hyperplane"]
+        done = CliRunner().invoke(commands, ["index", *words, "--recall", recall])
+        assert done.exit_code == 0, done.stderr
+        assert (f"note: recall {recall} was asked for, 0." in done.stderr) == told, done.stderr

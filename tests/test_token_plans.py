@@ -205,6 +205,8 @@ def test_tiny_corpora_get_a_plan(rows: int, kind: Kind) -> None:
 
 
 def test_promises_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match="kind = 'lsh': expected learned or hyperplane"):
+        plan_tokens(PINS, kind="lsh")  # type: ignore[arg-type]
     for recall in (0.0, 1.0, -1.0):
         with pytest.raises(ConfigError, match=r"expected recall in \(0, 1\)"):
             plan_tokens(PINS, recall)

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 
+_CHANCE = 0.01  # the measured recall is of a hundred queries
+
 index_argument = click.argument("index", type=click.Path(path_type=Path))
 tokens_option = click.option(
     "--tokens",
@@ -109,6 +111,7 @@ def index(
         )
     if not len(made):
         note(f"note: there are no pins in {pins}; the index is empty until pintext upsert")
+    _tell_of_recall(made)
     show_facts(index_facts(made), force_json)
 
 
@@ -179,7 +182,18 @@ def compact(
     taken = open_index(tokens) if tokens else None
     with _progress(quiet) as callback:
         opened.compact(tokens=taken, queries=queries, callback=callback)
+    _tell_of_recall(opened)
     show_facts(index_facts(opened), force_json)
+
+
+def _tell_of_recall(made: "PinIndex") -> None:
+    """Say so where tokens find less than was asked for, by more than chance."""
+    wanted, found = made.config.recall, made.retrieval
+    if found.expected_recall < wanted or found.measured_recall < wanted - _CHANCE:
+        note(
+            f"note: recall {wanted:g} was asked for, {found.expected_recall:.3f} is expected and "
+            f"{found.measured_recall:.3f} was measured"
+        )
 
 
 # -------------------------------------------------------------------------------- for others

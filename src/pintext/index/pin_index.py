@@ -21,7 +21,7 @@ from pintext.index.lock import locked
 from pintext.index.making import frames_for, make_generation, renew_generation, shard_frames
 from pintext.index.manifest import MODEL, Manifest, Retrieval, replaceable
 from pintext.index.opening import open_latest
-from pintext.index.pins import Columns, Pins, find_columns, name_of, pin_frames
+from pintext.index.pins import Columns, Pins, find_columns, listed, name_of, pin_frames
 from pintext.index.queries import Queries
 from pintext.index.searching import EVERYTHING, unit
 from pintext.index.settings import IndexConfig
@@ -38,8 +38,7 @@ class PinIndex(Searchable):
     """Pins that are found by what they mean, by their words, or by both.
 
     An object shows the state after one commit until :meth:`reload`. Any number of threads may
-    search at once, and any number of processes may have the same index open; one at a time may
-    write, and stops none of the others.
+    search at once, and any number of processes have it open; one at a time may write.
 
     Attributes:
         folder: of the index.
@@ -314,13 +313,14 @@ class PinIndex(Searchable):
         They are gone from the disk when this returns, all of them, or after an error none.
 
         Raises:
+            DataError: an id is no text, or one text was given for a list of them.
             LockedError: another process is writing.
             PinIndexError: the disk refuses.
         """
         with self._writing, locked(self.folder):
             self.reload()
             before = len(self)
-            writing.delete(self.snapshot, list(ids))
+            writing.delete(self.snapshot, listed(ids))
             self.reload()
             return before - len(self)
 

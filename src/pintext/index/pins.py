@@ -1,6 +1,6 @@
 """Pins as they come in: files and frames, in batches of the columns that an index wants."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ __all__ = [
     "Pins",
     "batches",
     "find_columns",
+    "listed",
     "name_of",
     "pin_frames",
 ]
@@ -43,6 +44,21 @@ Pins = str | Path | pl.DataFrame
 def name_of(pins: Pins) -> str:
     """What messages call the pins."""
     return str(pins) if isinstance(pins, str | Path) else "pins"
+
+
+def listed(ids: Iterable[str]) -> list[str]:
+    """Ids as a list.
+
+    Raises:
+        DataError: one is no text, or there is one text for all.
+    """
+    if isinstance(ids, str):
+        raise DataError(f"expected ids in a list, found the text {ids!r}")
+    names = list(ids)
+    for name in names:
+        if not isinstance(name, str):
+            raise DataError(f"expected ids that are texts, found {name!r}")
+    return names
 
 
 class Columns(msgspec.Struct, frozen=True):

@@ -84,9 +84,12 @@ class ShardedIndex(Searchable):
         """Open the folders of shards; ``verify`` as in :meth:`PinIndex.open`.
 
         Raises:
+            DataError: one folder was given for a list of them.
             PinIndexError: a folder is no index, or the shards do not belong together.
             ModelMismatchError: they, or the given model, are of different models.
         """
+        if isinstance(folders, str):
+            raise DataError(f"expected a list of folders, found the text {folders!r}")
         opened: list[PinIndex] = []
         for folder in folders:
             if Path(folder).resolve() in (index.folder.resolve() for index in opened):

@@ -7,7 +7,7 @@ a sample of queries without building an index, and for every number of probes at
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from pintext.tokens.scheme import TokenScheme
 
 __all__ = ["TokenPlan", "plan_tokens"]
 
+Kind = Literal["learned", "hyperplane"]
 QUERIES = 1000
 """Queries that are measured, at most; half of them choose."""
 MOST_PER_PIN = 4
@@ -125,7 +126,7 @@ def plan_tokens(
     queries: F32 | None = None,
     k: int = 10,
     most_probes: int = 512,
-    kind: Literal["learned", "hyperplane"] = "learned",
+    kind: Kind = "learned",
     seed: int = 0,
     fingerprint: str = "",
     threads: int = 0,
@@ -150,9 +151,11 @@ def plan_tokens(
         (``kept``, ``notice``). For pins without a single usable vector it finds all: nothing.
 
     Raises:
-        ConfigError: ``recall``, ``k`` or ``most_probes`` is out of range.
+        ConfigError: ``recall``, ``k`` or ``most_probes`` is out of range, or no such kind.
         DataError: a vector is not finite, or queries have another length than pins.
     """
+    if kind not in get_args(Kind):
+        raise ConfigError(f"kind = {kind!r}: expected {' or '.join(get_args(Kind))}")
     if not 0 < recall < 1 or min(k, most_probes) < 1:
         raise ConfigError(
             f"recall = {recall}, k = {k}, most_probes = {most_probes}: expected recall in (0, 1), "
