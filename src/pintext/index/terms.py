@@ -235,11 +235,15 @@ def _committed(folder: Path, meta: _Meta) -> Iterator[Path]:
 def give_modes(folder: Path, like: Path) -> None:
     """Let whoever may read another file read the files that Tantivy makes for their owner alone.
 
+    Those that may be read already are left alone: they can be somebody else's.
+
     Raises:
         OSError: the disk refuses.
     """
-    for name in (META, _MANAGED):
-        (folder / name).chmod(like.stat().st_mode & 0o777)
+    mode = like.stat().st_mode & 0o777
+    for path in (folder / META, folder / _MANAGED):
+        if path.stat().st_mode & 0o777 != mode:
+            path.chmod(mode)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -84,7 +84,7 @@ def _change(snapshot: Snapshot) -> Iterator[_Change]:
     finally:
         # Lets go of Tantivy's lock; a writer that a traceback keeps alive would hold it.
         writes(terms.wait_merging_threads, folder)
-        give_modes(folder / FOLDER, like=folder / TOKENS)
+        writes(give_modes, folder, folder / FOLDER, folder / TOKENS)
 
 
 def upsert(snapshot: Snapshot, source: Source, model: PinTextModel) -> int:
